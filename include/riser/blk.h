@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * Block devices: opening by URI, channels, asynchronous and synchronous I/O, buffers.
+ *
+ * Sectors are 512 bytes everywhere, whatever the device's logical block size is; I/O must be
+ * aligned to the logical block (struct riser_blk_info).
+ *
+ * A channel belongs to one executor. An I/O is taken from the channel's pool, filled in,
+ * submitted, and completes exactly once, from riser_exec_poll() of that executor, never inside
+ * riser_blk_submit().
+ */
+#ifndef RISER_BLK_H
+#define RISER_BLK_H
+
+#include <riser/riser.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RISER_SECTOR_SHIFT 9
+#define RISER_SECTOR_SIZE  512
+
+/**
+ * enum riser_blk_status - how an I/O ended
+ * @RISER_BLK_OK: done
+ * @RISER_BLK_NOTSUPP: the device does not do this operation
+ * @RISER_BLK_MEDIUM: the medium failed there
+ * @RISER_BLK_TARGET: the device refused or failed the command
+ * @RISER_BLK_TRANSPORT: the way to the device failed
+ * @RISER_BLK_TIMEOUT: not done in time, retries included
+ * @RISER_BLK_PROTECTION: end-to-end protection information did not match, or a comparison failed
+ * @RISER_BLK_NOSPC: no space below
+ * @RISER_BLK_RESERVED: a reservation conflict
+ * @RISER_BLK_OFFLINE: the device is gone
+ * @RISER_BLK_RESOURCE: no memory or slot; the same I/O may succeed later
+ * @RISER_BLK_UNKNOWN_OUTCOME: a write was in flight at an abort, reset or removal: the medium
+ *	holds the old or the new data of each block, and which is unknown
+ * @RISER_BLK_IOERR: anything else
+ * @RISER_BLK_INVALID: the I/O breaks a rule (range, alignment, read-only device)
+ */
+enum riser_blk_status {
+	RISER_BLK_OK,
+	RISER_BLK_NOTSUPP,
+	RISER_BLK_MEDIUM,
+	RISER_BLK_TARGET,
+	RISER_BLK_TRANSPORT,
+	RISER_BLK_TIMEOUT,
+	RISER_BLK_PROTECTION,
+	RISER_BLK_NOSPC,
+	RISER_BLK_RESERVED,
+	RISER_BLK_OFFLINE,
+	RISER_BLK_RESOURCE,
+	RISER_BLK_UNKNOWN_OUTCOME,
+	RISER_BLK_IOERR,
+	RISER_BLK_INVALID,
+};
+
+enum riser_blk_op {
+	RISER_BLK_READ,
+	RISER_BLK_WRITE,
+	RISER_BLK_FLUSH,
+	RISER_BLK_DISCARD,
+	RISER_BLK_WRITE_ZEROES,
+	RISER_BLK_COMPARE,
+};
+
+/* Flags of an I/O. */
+#define RISER_BLK_FUA      (1u << 0) /* the data is on stable storage when this write completes */
+#define RISER_BLK_PREFLUSH (1u << 1) /* flush the cache before this write */
+#define RISER_BLK_NOUNMAP  (1u << 2) /* WRITE_ZEROES must not deallocate */
+
+struct riser_blk;
+struct riser_blk_channel;
+
+/**
+ * struct riser_blk_io - one I/O
+ * @sector: first 512-byte sector
+ * @count: how many sectors
+ * @op: enum riser_blk_op
+ * @flags: RISER_BLK_FUA, …
+ * @status: enum riser_blk_status, valid in @done
+ * @iov: the data; must stay valid until @done (READ, WRITE, COMPARE)
+ * @iovcnt: elements of @iov
+ * @iov_off: bytes of @iov to skip
+ * @meta: metadata, or NULL
+ * @done: called once from riser_exec_poll(); may submit further I/O, must not wait
+ * @user: the caller's
+ * @raw_status: the device's own status where it has one (NVMe: SCT<<8|SC), else 0
+ * @one: room for a single element, so that "io->iov = &io->one" needs no other memory
+ * @priv: the library's
+ */
+struct riser_blk_io {
+	uint64_t sector;
+	uint32_t count;
+	uint8_t op;
+	uint8_t flags;
+	uint8_t status;
+	uint8_t priv_state;
+	struct iovec *iov;
+	uint32_t iovcnt;
+	uint32_t raw_status;
+	size_t iov_off;
+	void (*done)(struct riser_blk_io *io);
+	void *user;
+	struct iovec one;
+	void *meta;
+	void *priv[6];
+};
+
+/**
+ * struct riser_blk_info - what a device is
+ * @sectors: size in 512-byte sectors
+ * @logical_block: bytes; the smallest addressable unit
+ * @physical_block: bytes; what is written without read-modify-write
+ * @max_sectors: the largest I/O that is not split
+ * @max_discard_sectors: 0 when DISCARD does nothing here
+ * @max_zeroes_sectors: 0 when WRITE_ZEROES is emulated or not done
+ * @buf_align: bytes; buffers of another alignment are copied
+ * @read_only: writes are refused
+ * @write_cache: a volatile cache is there, FLUSH means something
+ * @fua: FUA is native
+ * @discard: DISCARD is done
+ * @write_zeroes: WRITE_ZEROES is done without a data transfer
+ * @compare: COMPARE is done
+ * @description: one line such as "NVMe namespace 1 of RISER MODEL (serial R0001)"
+ */
+struct riser_blk_info {
+	uint64_t sectors;
+	uint32_t logical_block;
+	uint32_t physical_block;
+	uint32_t max_sectors;
+	uint32_t max_discard_sectors;
+	uint32_t max_zeroes_sectors;
+	uint32_t buf_align;
+	bool read_only;
+	bool write_cache;
+	bool fua;
+	bool discard;
+	bool write_zeroes;
+	bool compare;
+	char description[160];
+};
+
+/**
+ * struct riser_blk_stats - counters of a channel, for tests and "info"
+ * @ios: I/Os completed
+ * @errors: of them not OK
+ * @bounces: leaf I/Os whose data was copied through a bounce buffer
+ * @splits: children made because of limits
+ * @retries: commands sent again by the driver below
+ */
+struct riser_blk_stats {
+	uint64_t ios;
+	uint64_t errors;
+	uint64_t bounces;
+	uint64_t splits;
+	uint64_t retries;
+};
+
+/* Flags of riser_blk_open(). */
+#define RISER_BLK_RDWR (1u << 0) /* open for writing; without it writes are refused */
+
+/**
+ * riser_blk_open - open a block device by URI
+ * @r: the context
+ * @uri: "mem:1G", "file:disk.img", a bare path, "model:nvme?backing=disk.img", "null:1T", …
+ * @flags: RISER_BLK_RDWR
+ * @out: the device; close it with riser_blk_close()
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0; -EINVAL for a URI that cannot be understood (unknown scheme or key); -ENOENT,
+ * -ENODEV, -EBUSY, -EACCES; or what the device said.
+ */
+RISER_API int riser_blk_open(struct riser *r, const char *uri, uint32_t flags,
+			     struct riser_blk **out, struct riser_err *err);
+
+/**
+ * riser_blk_close - close a device
+ * @b: the device, or NULL; its channels must have been closed
+ */
+RISER_API void riser_blk_close(struct riser_blk *b);
+
+/**
+ * riser_blk_get_info - what a device is
+ * @b: the device
+ * @info: filled
+ */
+RISER_API void riser_blk_get_info(struct riser_blk *b, struct riser_blk_info *info);
+
+/**
+ * riser_blk_is_safe_to_destroy - whether losing the device's data harms nobody
+ * @b: the device
+ *
+ * A device is judged by its leaves: models, mem:, null:, qtest: and regular files are safe.
+ *
+ * Return: true when a command needs no --yes-destroy-data to write to it.
+ */
+RISER_API bool riser_blk_is_safe_to_destroy(struct riser_blk *b);
+
+/**
+ * riser_blk_channel_open - a way for one executor to do I/O on a device
+ * @b: the device
+ * @x: the owner
+ * @depth: I/Os that can be taken at a time; 0 for the default of 128
+ * @out: the channel; close it with riser_blk_channel_close()
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0, -ENOMEM, -EINVAL, or what the device said.
+ */
+RISER_API int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned depth,
+				     struct riser_blk_channel **out, struct riser_err *err);
+
+/**
+ * riser_blk_channel_close - close a channel
+ * @c: the channel, or NULL; every I/O must have been put back
+ */
+RISER_API void riser_blk_channel_close(struct riser_blk_channel *c);
+
+/**
+ * riser_blk_channel_stats - a channel's counters, its leaves' included
+ * @c: the channel; call from its owner
+ * @stats: filled
+ */
+RISER_API void riser_blk_channel_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats);
+
+/**
+ * riser_blk_io_get - take an I/O from the channel's pool
+ * @c: the channel
+ *
+ * Return: an I/O whose op, flags, sector, count, iov* and done are the caller's to fill, or
+ * NULL when all are taken: poll, then try again.
+ */
+RISER_API struct riser_blk_io *riser_blk_io_get(struct riser_blk_channel *c);
+
+/**
+ * riser_blk_io_put - give an I/O back
+ * @io: the I/O; not in flight
+ */
+RISER_API void riser_blk_io_put(struct riser_blk_io *io);
+
+/**
+ * riser_blk_submit - start an I/O
+ * @io: filled in by the caller, its channel's owner
+ *
+ * Every refusal too is reported through @io->done, at the owner's next poll.
+ */
+RISER_API void riser_blk_submit(struct riser_blk_io *io);
+
+/**
+ * riser_blk_buf_alloc - memory that the whole stack below the channel uses without a copy
+ * @c: the channel
+ * @len: bytes
+ * @out: page-aligned memory; free it with riser_blk_buf_free()
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0 or -ENOMEM.
+ */
+RISER_API int riser_blk_buf_alloc(struct riser_blk_channel *c, size_t len, void **out,
+				  struct riser_err *err);
+
+/**
+ * riser_blk_buf_free - free memory of riser_blk_buf_alloc()
+ * @c: the channel it came from
+ * @buf: the memory, or NULL
+ * @len: as it was asked for
+ */
+RISER_API void riser_blk_buf_free(struct riser_blk_channel *c, void *buf, size_t len);
+
+/**
+ * riser_blk_rw - one I/O, and wait for it
+ * @c: the channel; its owner's other completions run meanwhile
+ * @op: enum riser_blk_op
+ * @sector: first sector
+ * @count: sectors; any number, split as needed
+ * @buf: the data, or NULL for operations without
+ * @flags: RISER_BLK_FUA, …
+ *
+ * Return: enum riser_blk_status (>= 0), or -EDEADLK from inside a completion.
+ */
+RISER_API int riser_blk_rw(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sector,
+			   uint32_t count, void *buf, uint32_t flags);
+
+/**
+ * riser_blk_status_errno - the one translation from a status to errno
+ * @status: enum riser_blk_status
+ *
+ * Return: 0 or a negative errno.
+ */
+RISER_API int riser_blk_status_errno(enum riser_blk_status status);
+
+/**
+ * riser_blk_status_name - a status in words
+ * @status: enum riser_blk_status
+ *
+ * Return: a static string such as "MEDIUM".
+ */
+RISER_API const char *riser_blk_status_name(enum riser_blk_status status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

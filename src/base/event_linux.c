@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* ppoll */
+#endif
+#include "base/event.h"
+#include "base/util.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int event_new(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void event_signal(int fd)
+{
+	uint64_t one = 1;
+
+	/* EAGAIN means that the counter is at its end: it is readable, which is all we want. */
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+bool event_ack(int fd)
+{
+	uint64_t count;
+
+	return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
+}
+
+int waitset_new(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int control(int set, int op, int fd, uint32_t events, void *user)
+{
+	struct epoll_event ev = { .data.ptr = user };
+
+	if (events & WAITSET_IN)
+		ev.events |= EPOLLIN;
+	if (events & WAITSET_OUT)
+		ev.events |= EPOLLOUT;
+	return epoll_ctl(set, op, fd, &ev) ? -errno : 0;
+}
+
+int waitset_add(int set, int fd, uint32_t events, void *user)
+{
+	return control(set, EPOLL_CTL_ADD, fd, events, user);
+}
+
+int waitset_mod(int set, int fd, uint32_t events, void *user)
+{
+	return control(set, EPOLL_CTL_MOD, fd, events, user);
+}
+
+void waitset_del(int set, int fd)
+{
+	control(set, EPOLL_CTL_DEL, fd, 0, NULL);
+}
+
+int waitset_poll(int set, struct waitset_event *ev, int max)
+{
+	struct epoll_event evs[32];
+	int n = epoll_wait(set, evs, min_of(max, (int)array_len(evs)), 0);
+
+	for (int i = 0; i < n; i++) {
+		ev[i].user = evs[i].data.ptr;
+		ev[i].events = 0;
+		if (evs[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+			ev[i].events |= WAITSET_IN;
+		if (evs[i].events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			ev[i].events |= WAITSET_OUT;
+	}
+	return n < 0 ? 0 : n;
+}
+
+void waitset_sleep(int set, uint64_t timeout_ns)
+{
+	struct pollfd pfd = { .fd = set, .events = POLLIN };
+	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+			       .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+
+	ppoll(&pfd, 1, timeout_ns == TIME_NEVER ? NULL : &ts, NULL);
+}

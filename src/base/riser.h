@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * struct riser, the context. Floors above hang what they register here as opaque pointers;
+ * src/riser/ fills the registries.
+ */
+#ifndef BASE_RISER_H
+#define BASE_RISER_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include <pthread.h>
+#include <riser/riser.h>
+
+struct blk_source;
+struct pci_access;
+struct publish_ops;
+struct uri;
+struct riser_blk;
+
+/* What this build has, each list ending in NULL. Filled by src/riser/, constant afterwards. */
+struct registry {
+	const struct pci_access *const *accesses;
+	const struct blk_source *const *sources;
+	const struct publish_ops *const *publishers;
+	/* Open what stands behind a PCI access by its class code, as a block device. */
+	int (*open_by_class)(struct riser *r, const struct uri *u, uint32_t flags,
+			     struct riser_blk **out, struct riser_err *err);
+};
+
+struct riser {
+	const struct registry *registry;
+	struct clock clock;
+	uint32_t flags;
+	bool membarrier; /* membarrier(PRIVATE_EXPEDITED) works; chosen once */
+	void (*log)(void *ctx, enum riser_log_level level, const char *line);
+	void *log_ctx;
+
+	/*
+	 * Protects the lists below and is never held across I/O or waiting but for opening a
+	 * controller, so that two openers share one. Lock order: this, then a controller's.
+	 */
+	pthread_mutex_t lock;
+	struct list controllers; /* struct nvme_ctrl, by canonical URI */
+	struct list regions;     /* struct dma_region, see dma/mem.c */
+	struct list spaces;      /* struct riser_dma_space, see dma/space.c */
+};
+
+/* Make the base of a context; src/riser/ wraps it as riser_new(). */
+int base_new(const struct riser_opts *opts, const struct registry *registry, struct riser **out,
+	     struct riser_err *err);
+
+void base_log(struct riser *r, enum riser_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

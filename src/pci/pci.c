@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "pci/pci.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "base/riser.h"
+#include "base/uri.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys of a URI that choose something behind the function, not the function. */
+static const char *const driver_keys[] = { "nsid", NULL };
+
+const struct pci_access *pci_access_find(struct riser *r, const char *scheme)
+{
+	for (const struct pci_access *const *a = r->registry->accesses; *a; a++)
+		if (!strcmp((*a)->scheme, scheme))
+			return *a;
+	return NULL;
+}
+
+int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct riser_err *err)
+{
+	const struct pci_access *access = pci_access_find(r, u->scheme);
+	char *name;
+	int rc;
+
+	if (!access)
+		return err_set(err, -EINVAL, "'%s:' is no way to a PCI function in this build",
+			       u->scheme);
+	name = uri_canonical(u, driver_keys);
+	if (!name)
+		return err_set(err, -ENOMEM, "no memory for a name");
+	rc = access->open(r, u, out, err);
+	if (rc) {
+		free(name);
+		return rc;
+	}
+	(*out)->name = name;
+	return 0;
+}
+
+void pci_close(struct pci_dev *d)
+{
+	char *name;
+
+	if (!d)
+		return;
+	name = d->name;
+	d->access->close(d);
+	free(name);
+}
+
+int pci_class(struct pci_dev *d)
+{
+	uint32_t v;
+	int rc = d->access->cfg_read(d, PCI_CFG_CLASS, 4, &v);
+
+	return rc ? rc : (int)(v >> 8);
+}
+
+volatile void *pci_map(struct pci_dev *d, unsigned bar, size_t off, size_t len)
+{
+	volatile void *p;
+
+	if (!d->access->bar_map || d->access->bar_map(d, bar, off, len, &p))
+		return NULL;
+	return p;
+}
+
+unsigned pci_irq_vectors(struct pci_dev *d)
+{
+	return d->access->irq_vectors ? d->access->irq_vectors(d) : 0;
+}
+
+int pci_irq_set(struct pci_dev *d, const int *fds, unsigned n)
+{
+	return d->access->irq_set ? d->access->irq_set(d, fds, n) : -EOPNOTSUPP;
+}
+
+int pci_reset(struct pci_dev *d)
+{
+	return d->access->reset ? d->access->reset(d) : -EOPNOTSUPP;
+}
+
+int pci_reset_poll(struct pci_dev *d)
+{
+	return d->access->reset_poll ? d->access->reset_poll(d) : -EOPNOTSUPP;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "base/exec.h"
+#include "../tap.h"
+#include "base/riser.h"
+#include <errno.h>
+#include <pthread.h>
+
+static struct riser_err err;
+
+struct timer {
+	struct poller poller;
+	struct riser *r;
+	uint64_t due;
+	unsigned fired;
+};
+
+static int timer_poll(struct poller *p)
+{
+	struct timer *t = container_of(p, struct timer, poller);
+
+	if (clock_now(t->r) < t->due)
+		return 0;
+	t->fired++;
+	t->due = TIME_NEVER;
+	return 1;
+}
+
+static uint64_t timer_next(struct poller *p)
+{
+	return container_of(p, struct timer, poller)->due;
+}
+
+TEST(virtual_time_jumps_when_all_idle)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = RISER_VIRTUAL_TIME };
+	struct timer t = { .poller = { .poll = timer_poll, .next_deadline = timer_next } };
+	struct riser_exec *x;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	t.r = r;
+	t.due = clock_now(r) + 3600 * NS_PER_S;
+	exec_add(x, &t.poller);
+	while (!t.fired)
+		riser_exec_wait(x, TIME_NEVER);
+	CHECK_EQ(clock_now(r), NS_PER_S + 3600 * NS_PER_S);
+	exec_remove(x, &t.poller);
+	riser_exec_free(x);
+	riser_free(r);
+}
+
+struct posted {
+	struct riser_work work;
+	unsigned *count;
+};
+
+static void count_it(struct riser_work *w)
+{
+	(*container_of(w, struct posted, work)->count)++;
+}
+
+struct poster {
+	struct riser_exec *x;
+	struct posted items[1000];
+};
+
+static void *post_all(void *arg)
+{
+	struct poster *p = arg;
+
+	for (size_t i = 0; i < array_len(p->items); i++)
+		riser_exec_post(p->x, &p->items[i].work);
+	return NULL;
+}
+
+static void posting(uint32_t flags)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+	static struct poster posters[4];
+	unsigned count = 0;
+	pthread_t threads[4];
+	struct riser_exec *x;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	for (unsigned t = 0; t < 4; t++) {
+		posters[t].x = x;
+		for (size_t i = 0; i < array_len(posters[t].items); i++)
+			posters[t].items[i] = (struct posted){ { NULL, count_it }, &count };
+		pthread_create(&threads[t], NULL, post_all, &posters[t]);
+	}
+	while (count < 4000)
+		riser_exec_wait(x, TIME_NEVER); /* a lost wake-up hangs, and the alarm names us */
+	for (unsigned t = 0; t < 4; t++)
+		pthread_join(threads[t], NULL);
+	riser_exec_free(x);
+	riser_free(r);
+}
+
+TEST(posts_from_threads_arrive_and_wake)
+{
+	posting(0);
+}
+
+TEST(posts_from_threads_arrive_on_virtual_time)
+{
+	posting(RISER_VIRTUAL_TIME);
+}
+
+static int deadlock_rc;
+
+static void wait_inside(struct riser_work *w)
+{
+	struct riser_exec *x = *(struct riser_exec **)(void *)(w + 1);
+
+	x->in_cb++;
+	deadlock_rc = riser_exec_wait(x, 0);
+	x->in_cb--;
+}
+
+TEST(waiting_inside_a_completion_is_refused)
+{
+	struct {
+		struct riser_work w;
+		struct riser_exec *x;
+	} item = { { NULL, wait_inside }, NULL };
+	struct riser *r;
+
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &item.x, &err), 0);
+	riser_exec_post(item.x, &item.w);
+	CHECK_EQ(riser_exec_poll(item.x), 1);
+	CHECK_EQ(deadlock_rc, -EDEADLK);
+	riser_exec_free(item.x);
+	riser_free(r);
+}
+
+TEST_MAIN(CASE(virtual_time_jumps_when_all_idle), CASE(posts_from_threads_arrive_and_wake),
+	  CASE(posts_from_threads_arrive_on_virtual_time),
+	  CASE(waiting_inside_a_completion_is_refused))

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "base/uri.h"
+#include "../tap.h"
+#include <errno.h>
+
+static struct riser_err err;
+
+static void parsed(const char *text, const char *canonical)
+{
+	struct uri u;
+	char *c;
+
+	CHECK_EQ(uri_parse(text, &u, &err), 0);
+	c = uri_canonical(&u, NULL);
+	CHECK_STR(c, canonical);
+	free(c);
+	uri_free(&u);
+}
+
+static void refused(const char *text, const char *part)
+{
+	struct uri u;
+
+	CHECK_EQ(uri_parse(text, &u, &err), -EINVAL);
+	CHECK_HAS(err.text, part);
+}
+
+TEST(plain)
+{
+	SUB(parsed("model:nvme", "model:nvme"));
+	SUB(parsed("disk.img", "file:disk.img"));
+	SUB(parsed("/a/b?direct=1", "file:/a/b?direct=1"));
+	SUB(parsed("0000:01:00.0", "pci:0000:01:00.0"));
+	SUB(parsed("01:00.0?nsid=2", "pci:01:00.0?nsid=2"));
+	SUB(parsed("mem:1G", "mem:1G"));
+}
+
+TEST(keys)
+{
+	struct uri u;
+
+	SUB(parsed("model:nvme?nsid=2&backing=x", "model:nvme?backing=x&nsid=2"));
+	SUB(parsed("model:nvme?a", "model:nvme?a="));
+	CHECK_EQ(uri_parse("model:nvme?backing=[file:a?b=[c&d]]&z=%26", &u, &err), 0);
+	CHECK_STR(uri_get(&u, "backing"), "file:a?b=[c&d]");
+	CHECK_STR(uri_get(&u, "z"), "&");
+	CHECK(uri_get(&u, "y") == NULL);
+	uri_free(&u);
+	SUB(parsed("model:nvme?b=[file:a?d=1]", "model:nvme?b=[file:a?d=1]"));
+}
+
+TEST(errors)
+{
+	SUB(refused("", "empty"));
+	SUB(refused("model:nvme?a=1&a=2", "twice"));
+	SUB(refused("model:nvme?a=[x", "not closed"));
+	SUB(refused("model:nvme?a=[x]y", "behind a closing bracket"));
+	SUB(refused("model:nvme?a=%zz", "hexadecimal"));
+	SUB(refused("model:nvme?=1", "without a name"));
+}
+
+TEST(unknown_key_suggests)
+{
+	static const char *const allowed[] = { "backing", "mode", NULL };
+	struct uri u;
+
+	CHECK_EQ(uri_parse("model:nvme?baking=x", &u, &err), 0);
+	CHECK_EQ(uri_check_keys(&u, allowed, &err), -EINVAL);
+	CHECK_HAS(err.text, "did you mean 'backing'?");
+	uri_free(&u);
+}
+
+TEST(typed_values)
+{
+	uint64_t size = 7;
+	bool on = false;
+	struct uri u;
+
+	CHECK_EQ(uri_parse("x:?s=64K&b&bad=1Q", &u, &err), 0);
+	CHECK_EQ(uri_get_size(&u, "s", &size, &err), 0);
+	CHECK_EQ(size, 65536);
+	CHECK_EQ(uri_get_bool(&u, "b", &on, &err), 0);
+	CHECK(on);
+	CHECK_EQ(uri_get_size(&u, "none", &size, &err), 0);
+	CHECK_EQ(size, 65536);
+	CHECK_EQ(uri_get_size(&u, "bad", &size, &err), -EINVAL);
+	CHECK_HAS(err.text, "'bad' wants a size");
+	uri_free(&u);
+}
+
+TEST_MAIN(CASE(plain), CASE(keys), CASE(errors), CASE(unknown_key_suggests), CASE(typed_values))
