@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* Numbers and words from people: what commands over riser need to speak as it does. */
+#ifndef RISER_UTIL_H
+#define RISER_UTIL_H
+
+#include <riser/riser.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * riser_parse_u64 - a number in decimal or as 0x…
+ * @s: the number, nothing behind it
+ * @out: its value
+ *
+ * Return: 0, -EINVAL, or -ERANGE above 2^64 - 1.
+ */
+RISER_API int riser_parse_u64(const char *s, uint64_t *out);
+
+/**
+ * riser_parse_size - a number of bytes such as 4096, 64K, 1MiB, 2T
+ * @s: a number with an optional binary suffix K, M, G, T, P, which "iB" or "B" may follow
+ * @out: bytes
+ *
+ * Return: 0, -EINVAL, or -ERANGE above 2^64 - 1.
+ */
+RISER_API int riser_parse_size(const char *s, uint64_t *out);
+
+/**
+ * riser_format_size - bytes for people: 4096 becomes "4 KiB"
+ * @bytes: how many
+ * @buf: receives the text
+ * @len: of @buf; 16 is enough
+ *
+ * Return: @buf.
+ */
+RISER_API char *riser_format_size(uint64_t bytes, char *buf, size_t len);
+
+/**
+ * riser_nearest - the word that was probably meant
+ * @word: what was given
+ * @words: what there is; ends in NULL
+ *
+ * Return: one of @words, or NULL when none is near.
+ */
+RISER_API const char *riser_nearest(const char *word, const char *const *words);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
