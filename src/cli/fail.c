@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* How the command fails: one sentence on stderr, and an exit code that a script can trust. */
+#include "cli/cli.h"
+#include <errno.h>
+#include <riser/util.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int cli_exit_of(int err)
+{
+	switch (err) {
+	case 0:
+		return CLI_OK;
+	case -EINVAL:
+		return CLI_USAGE;
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+		return CLI_PERMISSION;
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+	case -ENOTDIR:
+	case -EBUSY:
+	case -EADDRINUSE:
+	case -ECONNREFUSED:
+	case -ECONNRESET:
+	case -ENOTCONN:
+	case -EPIPE:
+	case -ETXTBSY:
+		return CLI_MISSING;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+int cli_fail(struct cli *c, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	/* What was printed before the failure comes before its sentence. */
+	fflush(stdout);
+	fprintf(stderr, "riser%s%s: ", *c->verb ? " " : "", c->verb);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+int cli_fail_err(struct cli *c, int rc)
+{
+	return cli_fail(c, cli_exit_of(rc), "%s", *c->err.text ? c->err.text : strerror(-rc));
+}
+
+const char *cli_did_you_mean(const char *word, const char *const *words, char *buf, size_t len)
+{
+	const char *near = riser_nearest(word, words);
+
+	if (!near)
+		return "";
+	snprintf(buf, len, "; did you mean '%s'?", near);
+	return buf;
+}
+
+int cli_finish(struct cli *c, int code)
+{
+	bool bad = fflush(stdout) != 0 || ferror(stdout);
+	int err = errno;
+
+	if (!bad)
+		return code;
+	if (err == EPIPE || code)
+		return code ? code : CLI_FAILED;
+	return cli_fail(c, CLI_FAILED, "standard output cannot be written: %s", strerror(err));
+}

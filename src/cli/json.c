@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "cli/json.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+void json_init(struct json *j, FILE *f)
+{
+	*j = (struct json){ .f = f, .first = true };
+}
+
+/* Length of the UTF-8 sequence at @s, or 0 where there is none. */
+static size_t utf8(const unsigned char *s, size_t len)
+{
+	size_t n = s[0] < 0x80                   ? 1
+		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+		   : (s[0] & 0xf0) == 0xe0       ? 3
+		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+						 : 0;
+
+	if (n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, and what lies beyond U+10FFFF. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static void quoted(FILE *f, const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	fputc('"', f);
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8(s + i, len - i);
+
+		if (n == 1 && (s[i] == '"' || s[i] == '\\'))
+			fprintf(f, "\\%c", s[i]);
+		else if (n == 0 || s[i] < 0x20 || s[i] == 0x7f)
+			fprintf(f, "\\u%04x", s[i]);
+		else
+			fwrite(s + i, 1, n, f);
+		i += n ? n : 1;
+	}
+	fputc('"', f);
+}
+
+/* What comes before a value: comma, new line, indentation, key. */
+static void lead(struct json *j, const char *key)
+{
+	if (j->depth)
+		fprintf(j->f, "%s\n%*s", j->first ? "" : ",", 2 * (int)j->depth, "");
+	j->first = false;
+	if (key) {
+		quoted(j->f, key, strlen(key));
+		fputs(": ", j->f);
+	}
+}
+
+static void open_with(struct json *j, const char *key, char opener, char closer)
+{
+	assert(j->depth < JSON_DEPTH_MAX);
+	lead(j, key);
+	fputc(opener, j->f);
+	j->closer[j->depth++] = closer;
+	j->first = true;
+}
+
+void json_object(struct json *j, const char *key)
+{
+	open_with(j, key, '{', '}');
+}
+
+void json_array(struct json *j, const char *key)
+{
+	open_with(j, key, '[', ']');
+}
+
+void json_end(struct json *j)
+{
+	assert(j->depth);
+	j->depth--;
+	if (!j->first)
+		fprintf(j->f, "\n%*s", 2 * (int)j->depth, "");
+	fputc(j->closer[j->depth], j->f);
+	j->first = false;
+	if (!j->depth)
+		fputc('\n', j->f);
+}
+
+void json_strn(struct json *j, const char *key, const char *s, size_t len)
+{
+	lead(j, key);
+	quoted(j->f, s, len);
+}
+
+void json_str(struct json *j, const char *key, const char *s)
+{
+	if (s) {
+		json_strn(j, key, s, strlen(s));
+		return;
+	}
+	lead(j, key);
+	fputs("null", j->f);
+}
+
+void json_u64(struct json *j, const char *key, uint64_t v)
+{
+	lead(j, key);
+	fprintf(j->f, "%" PRIu64, v);
+}
+
+void json_i64(struct json *j, const char *key, int64_t v)
+{
+	lead(j, key);
+	fprintf(j->f, "%" PRId64, v);
+}
+
+void json_f64(struct json *j, const char *key, double v)
+{
+	lead(j, key);
+	if (isfinite(v))
+		fprintf(j->f, "%.6g", v);
+	else
+		fputs("null", j->f);
+}
+
+void json_bool(struct json *j, const char *key, bool v)
+{
+	lead(j, key);
+	fputs(v ? "true" : "false", j->f);
+}
