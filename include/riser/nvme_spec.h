@@ -35,14 +35,13 @@ enum riser_nvme_reg {
 };
 
 /* CAP, Controller Capabilities (§3.1.3.1). */
-#define RISER_NVME_CAP_MQES(cap)  ((unsigned)((cap)&0xffff)) /* zero-based */
-#define RISER_NVME_CAP_CQR(cap)   ((unsigned)((cap) >> 16 & 1))
-#define RISER_NVME_CAP_TO(cap)    ((unsigned)((cap) >> 24 & 0xff)) /* units of 500 ms */
-#define RISER_NVME_CAP_DSTRD(cap) ((unsigned)((cap) >> 32 & 0xf))  /* stride is 4 << DSTRD bytes */
-#define RISER_NVME_CAP_NSSRS(cap) ((unsigned)((cap) >> 36 & 1))
-#define RISER_NVME_CAP_CSS(cap)   ((unsigned)((cap) >> 37 & 0xff)) /* bit 0 NVM, 6 I/O sets, 7 none \
-								    */
-#define RISER_NVME_CAP_MPSMIN(cap) ((unsigned)((cap) >> 48 & 0xf)) /* 4096 << n bytes */
+#define RISER_NVME_CAP_MQES(cap)   ((unsigned)((cap)&0xffff)) /* zero-based */
+#define RISER_NVME_CAP_CQR(cap)    ((unsigned)((cap) >> 16 & 1))
+#define RISER_NVME_CAP_TO(cap)     ((unsigned)((cap) >> 24 & 0xff)) /* units of 500 ms */
+#define RISER_NVME_CAP_DSTRD(cap)  ((unsigned)((cap) >> 32 & 0xf))  /* stride is 4 << DSTRD bytes */
+#define RISER_NVME_CAP_NSSRS(cap)  ((unsigned)((cap) >> 36 & 1))
+#define RISER_NVME_CAP_CSS(cap)    ((unsigned)((cap) >> 37 & 0xff)) /* bits: 0 NVM, 6 sets, 7 none */
+#define RISER_NVME_CAP_MPSMIN(cap) ((unsigned)((cap) >> 48 & 0xf))  /* 4096 << n bytes */
 #define RISER_NVME_CAP_MPSMAX(cap) ((unsigned)((cap) >> 52 & 0xf))
 
 /* CC, Controller Configuration (§3.1.3.5). */

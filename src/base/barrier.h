@@ -6,9 +6,9 @@
  * Between CPUs the C11 forms are enough (and ThreadSanitizer follows them): load_acquire() pairs
  * with store_release(). Towards a device that reads and writes memory by DMA:
  *
- *	dma_rmb()	after seeing that the device gave something, before reading the rest of it
- *	dma_wmb()	after filling what the device will read, before a store in memory that gives
- *it mmio_wmb()	the same before a store to a register (a doorbell)
+ *	dma_rmb()	after seeing that the device gave something, before reading the rest
+ *	dma_wmb()	after filling what the device will read, before the store that gives it
+ *	mmio_wmb()	the same before a store to a register (a doorbell)
  *
  * On x86 all three only keep the compiler from reordering. On arm64 they are the barriers that
  * Linux uses for the same purpose.
