@@ -80,6 +80,8 @@ int cli_context(struct cli *c)
 	struct riser_opts opts = { .size = sizeof(opts) };
 	int rc;
 
+	if (c->r)
+		return 0;
 	if (c->common.verbose)
 		opts.log = log_line;
 	rc = riser_new(&opts, &c->r, &c->err);
