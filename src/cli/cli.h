@@ -137,7 +137,7 @@ const struct cmd *cli_find(const struct cmd *const *cmds, const char *name);
 /* Find the subcommand that the words name, going down into @cmd->subs. Fills c->cmd, verb, argc,
  * argv. Return: 0, or CLI_USAGE after saying what is wrong. */
 int cli_resolve(struct cli *c, const struct cmd *const *cmds, int argc, char **argv);
-/* Make c->r and c->x. */
+/* Make c->r and c->x, once. */
 int cli_context(struct cli *c);
 
 /* opt.c: read c->argv into @values (of the cmd's table), c->arg and c->common. */

@@ -40,6 +40,9 @@ static int unknown_verb(struct cli *c, const struct cmd *const *cmds, const char
 	for (; *cmds && n + 1 < array_len(words); cmds++)
 		words[n++] = (*cmds)->name;
 	words[n] = NULL;
+	if (word[0] == '-')
+		return cli_fail(c, CLI_USAGE, "unknown option '%s' (riser --help lists the verbs)",
+				word);
 	return cli_fail(c, CLI_USAGE, "unknown verb '%s'%s", word,
 			cli_did_you_mean(word, words, hint, sizeof(hint)));
 }
@@ -77,6 +80,8 @@ int cli_context(struct cli *c)
 	struct riser_opts opts = { .size = sizeof(opts) };
 	int rc;
 
+	if (c->r)
+		return 0;
 	if (c->common.verbose)
 		opts.log = log_line;
 	rc = riser_new(&opts, &c->r, &c->err);

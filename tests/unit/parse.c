@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "base/parse.h"
+#include "../tap.h"
+#include <errno.h>
+
+TEST(numbers)
+{
+	uint64_t v = 7;
+
+	CHECK_EQ(parse_u64("0", &v), 0);
+	CHECK_EQ(v, 0);
+	CHECK_EQ(parse_u64("0xFf", &v), 0);
+	CHECK_EQ(v, 255);
+	CHECK_EQ(parse_u64("18446744073709551615", &v), 0);
+	CHECK_EQ(v, -1);
+	CHECK_EQ(parse_u64("18446744073709551616", &v), -ERANGE);
+	CHECK_EQ(parse_u64("0x10000000000000000", &v), -ERANGE);
+	CHECK_EQ(v, -1); /* a refusal leaves it alone */
+	CHECK_EQ(parse_u64("", &v), -EINVAL);
+	CHECK_EQ(parse_u64("0x", &v), -EINVAL);
+	CHECK_EQ(parse_u64("-1", &v), -EINVAL);
+	CHECK_EQ(parse_u64("1 ", &v), -EINVAL);
+	CHECK_EQ(parse_u64("1K", &v), -EINVAL);
+}
+
+static void size_is(const char *text, uint64_t want)
+{
+	uint64_t v = 7;
+
+	CHECK_EQ(parse_size(text, &v), 0);
+	CHECK_EQ(v, want);
+}
+
+TEST(sizes)
+{
+	uint64_t v;
+
+	SUB(size_is("512", 512));
+	SUB(size_is("512B", 512));
+	SUB(size_is("4k", 4096));
+	SUB(size_is("4KiB", 4096));
+	SUB(size_is("1M", 1 << 20));
+	SUB(size_is("3GB", 3ull << 30));
+	SUB(size_is("0x10K", 16384));
+	SUB(size_is("16383P", 16383ull << 50));
+	CHECK_EQ(parse_size("16384P", &v), -ERANGE);
+	CHECK_EQ(parse_size("1Q", &v), -EINVAL);
+	CHECK_EQ(parse_size("1KK", &v), -EINVAL);
+	CHECK_EQ(parse_size("K", &v), -EINVAL);
+}
+
+TEST(sizes_for_people)
+{
+	char buf[32];
+
+	CHECK_STR(format_size(0, buf, sizeof(buf)), "0 B");
+	CHECK_STR(format_size(1023, buf, sizeof(buf)), "1023 B");
+	CHECK_STR(format_size(4096, buf, sizeof(buf)), "4 KiB");
+	CHECK_STR(format_size(1536 << 10, buf, sizeof(buf)), "1.5 MiB");
+	CHECK_STR(format_size(1ull << 40, buf, sizeof(buf)), "1 TiB");
+	CHECK_STR(format_size(UINT64_MAX, buf, sizeof(buf)), "16384.0 PiB");
+}
+
+TEST(yes_and_no)
+{
+	bool v = false;
+
+	CHECK_EQ(parse_bool("", &v), 0);
+	CHECK(v);
+	CHECK_EQ(parse_bool("Off", &v), 0);
+	CHECK(!v);
+	CHECK_EQ(parse_bool("maybe", &v), -EINVAL);
+}
+
+TEST(the_nearest_word)
+{
+	static const char *const words[] = { "read", "write", "verify", "version", NULL };
+
+	CHECK_EQ(parse_distance("kitten", "sitting"), 3);
+	CHECK_EQ(parse_distance("", "abc"), 3);
+	CHECK_STR(parse_nearest("raed", words), "read");
+	CHECK_STR(parse_nearest("verfy", words), "verify");
+	CHECK(parse_nearest("zzzzzz", words) == NULL);
+	CHECK(parse_nearest("", words) == NULL);
+}
+
+TEST_MAIN(CASE(numbers), CASE(sizes), CASE(sizes_for_people), CASE(yes_and_no),
+	  CASE(the_nearest_word))
