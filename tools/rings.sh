@@ -49,15 +49,15 @@ wants()
 	return 1
 }
 
-# configure DIR OPTION…: a build folder; a new one where the options are not those of before
+# configure DIR OPTION…: a build folder; a new one where it was made elsewhere or otherwise
 configure()
 {
 	local dir=$out/$1
 
 	shift
-	[ "$(cat "$dir/options" 2>/dev/null)" = "$*" ] && return
+	[ "$(cat "$dir/options" 2>/dev/null)" = "$PWD $*" ] && return
 	rm -rf "$dir"
-	meson setup "$dir" "$@" && echo "$*" >"$dir/options"
+	meson setup "$dir" "$@" && echo "$PWD $*" >"$dir/options"
 }
 
 # build DIR OPTION…
