@@ -390,6 +390,7 @@ TEST(bad_uris_have_sentences)
 	SUB(refuse("qtest:spawn?device=nvme&ram=7", -EINVAL, "ram=7"));
 	SUB(refuse("qtest:spawn?device=nvme&ram=big", -EINVAL, "wants a size"));
 	SUB(refuse("qtest:spawn?device=nvme&drive=/nonexistent", -ENOENT, "/nonexistent"));
+	SUB(refuse("qtest:spawn?device=nvme&drive=/dev/null", -EINVAL, "no regular file"));
 	SUB(refuse("qtest:spawn?device=nvme,addr=zz", -EINVAL, "zz"));
 	SUB(refuse("qtest:spawn?device=nvme&qemu=no-such-qemu", -ENOENT, "qemu-system-x86"));
 	SUB(refuse("qtest:/nonexistent?addr=4&ram=/nonexistent", -ENOENT, "memory file"));

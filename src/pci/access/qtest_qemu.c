@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +129,7 @@ static bool is_model(const char *text, const char *model)
 static int add_drive(struct launch *l, unsigned number, const char *text, struct riser_err *err)
 {
 	char path[PATH_MAX * 2], *p = path;
+	struct stat st;
 	int fd;
 
 	if (text && strchr(text, '='))
@@ -137,11 +139,17 @@ static int add_drive(struct launch *l, unsigned number, const char *text, struct
 				      option(text, "format") || option(text, "driver")
 					      ? ""
 					      : ",format=raw");
-	if (text && access(text, R_OK)) {
+	if (text && stat(text, &st)) {
 		int rc = -errno;
 
 		return err_set(err, rc, "qtest: drive '%s': %s", text, strerror(-rc));
 	}
+	/* What is behind qtest: counts as harmless to lose. A disk of the machine is not. */
+	if (text && !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL,
+			       "qtest: drive '%s' is no regular file; if it may be overwritten, "
+			       "say drive=file=%s",
+			       text, text);
 	if (text) {
 		for (; *text && p < path + sizeof(path) - 2; *p++ = *text++)
 			if (*text == ',')
