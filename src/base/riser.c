@@ -33,8 +33,12 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 		goto fail;
 	if (pthread_mutex_init(&r->lock, NULL))
 		goto fail_clock;
+	if (pthread_mutex_init(&r->open_lock, NULL))
+		goto fail_lock;
 	*out = r;
 	return 0;
+fail_lock:
+	pthread_mutex_destroy(&r->lock);
 fail_clock:
 	clock_destroy(&r->clock);
 fail:
@@ -46,6 +50,7 @@ void riser_free(struct riser *r)
 {
 	if (!r)
 		return;
+	pthread_mutex_destroy(&r->open_lock);
 	pthread_mutex_destroy(&r->lock);
 	clock_destroy(&r->clock);
 	free(r);

@@ -37,11 +37,13 @@ struct riser {
 	void *log_ctx;
 
 	/*
-	 * Protects the lists below and is never held across I/O or waiting but for opening a
-	 * controller, so that two openers share one. Lock order: this, then a controller's.
+	 * Serialises opening and closing of controllers, so that two openers share one.
+	 * Lock order: open_lock, a controller's, lock, the clock's.
 	 */
-	pthread_mutex_t lock;
-	struct list controllers; /* struct nvme_ctrl, by canonical URI */
+	pthread_mutex_t open_lock;
+	struct list controllers; /* struct nvme_ctrl, by canonical URI; under open_lock */
+
+	pthread_mutex_t lock; /* protects the lists below; never held across I/O or waiting */
 	struct list regions;     /* struct dma_region, see dma/mem.c */
 	struct list spaces;      /* struct riser_dma_space, see dma/space.c */
 };

@@ -24,17 +24,16 @@
 #define NS_PER_S                        1000000000ull
 #define TIME_NEVER                      UINT64_MAX
 
-#define min_of(a, b)                                                                               \
+/* Each use has names of its own, so that they nest. */
+#define UNIQUE_(a, b) a##b
+#define UNIQUE(a, b)  UNIQUE_(a, b)
+#define min_of(a, b)  COMPARE_OF(a, b, <, UNIQUE(a_, __COUNTER__), UNIQUE(b_, __COUNTER__))
+#define max_of(a, b)  COMPARE_OF(a, b, >, UNIQUE(a_, __COUNTER__), UNIQUE(b_, __COUNTER__))
+#define COMPARE_OF(a, b, op, x, y)                                                                 \
 	({                                                                                         \
-		__typeof__(a) min_a_ = (a);                                                        \
-		__typeof__(b) min_b_ = (b);                                                        \
-		min_a_ < min_b_ ? min_a_ : min_b_;                                                 \
-	})
-#define max_of(a, b)                                                                               \
-	({                                                                                         \
-		__typeof__(a) max_a_ = (a);                                                        \
-		__typeof__(b) max_b_ = (b);                                                        \
-		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
+		__typeof__(a) x = (a);                                                             \
+		__typeof__(b) y = (b);                                                             \
+		x op y ? x : y;                                                                    \
 	})
 
 /* @align is a power of two. */

@@ -158,18 +158,23 @@ static inline uint64_t dma_slot(const struct riser_dma_space *s, const void *va)
 	return likely(i < DMA_SLOTS) ? load_acquire(&s->table[i]) : 0;
 }
 
+/* Look @v up in the leaf that @entry points at. Return: its IOVA, or DMA_NONE. */
+static inline uint64_t dma_leaf(const struct riser_dma_space *s, uint64_t entry, uint64_t v)
+{
+	const uint64_t *leaf = (const uint64_t *)(uintptr_t)entry;
+	uint64_t page = load_relaxed(&leaf[(v & (DMA_SLOT_SIZE - 1)) >> s->page_shift]);
+
+	return likely(page) ? page + (v & ((1ull << s->page_shift) - 1)) : DMA_NONE;
+}
+
 /* Return: the IOVA of one byte, or DMA_NONE. */
 static inline uint64_t dma_translate(const struct riser_dma_space *s, const void *va)
 {
-	uint64_t v = (uint64_t)(uintptr_t)va, e = dma_slot(s, va), page;
+	uint64_t v = (uint64_t)(uintptr_t)va, e = dma_slot(s, va);
 
 	if (e & 1)
 		return v + (e - 1);
-	if (unlikely(!e))
-		return DMA_NONE;
-	page = load_relaxed(
-		&((const uint64_t *)(uintptr_t)e)[(v & (DMA_SLOT_SIZE - 1)) >> s->page_shift]);
-	return likely(page) ? page + (v & ((1ull << s->page_shift) - 1)) : DMA_NONE;
+	return likely(e) ? dma_leaf(s, e, v) : DMA_NONE;
 }
 
 #endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "base/err.h"
+#include "base/util.h"
+#include "nvme/ctrl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The active namespaces (§5.17.2.2) as words, for sentences. Return: how many; *@only the first. */
+static int list_active(struct riser_nvme *h, struct riser_exec *x, char *text, size_t len,
+		       uint32_t *only)
+{
+	riser_le32 list[1024];
+	size_t at = 0;
+	int rc, n;
+
+	*only = 0;
+	text[0] = 0;
+	rc = riser_nvme_identify(h, x, RISER_NVME_CNS_ACTIVE_NS, 0, 0, 0, list);
+	if (rc)
+		return rc < 0 ? rc : -EIO;
+	*only = le32(list[0]);
+	for (n = 0; n < 1024 && le32(list[n]); n++)
+		if (at < len)
+			at += (size_t)snprintf(text + at, len - at, "%s%u", n ? ", " : "",
+					       le32(list[n]));
+	return n;
+}
+
+static int choose(struct riser_nvme *h, struct riser_exec *x, uint32_t *nsid, struct riser_err *err)
+{
+	const char *name = h->ctrl->pci->name;
+	char text[128];
+	uint32_t only;
+	int n;
+
+	n = list_active(h, x, text, sizeof(text), &only);
+	if (n < 0)
+		return err_set(err, n, "%s: the list of namespaces cannot be read", name);
+	if (*nsid)
+		return err_set(err, -ENODEV, "%s: no namespace %u; there %s %s", name, *nsid,
+			       n == 1 ? "is" : "are", n ? text : "none");
+	if (n != 1)
+		return err_set(err, -ENODEV, "%s: %d namespaces (%s): choose one with nsid=", name,
+			       n, n ? text : "none");
+	*nsid = only;
+	return 0;
+}
+
+/* What each opcode may transfer, and whether this opener may send it. */
+static void set_limits(struct riser_nvme_ns *ns)
+{
+	struct nvme_ctrl *c = ns->h->ctrl;
+	uint64_t transfer = min_of((uint64_t)c->max_transfer >> ns->shift, 65536ull);
+
+	for (unsigned op = 0; op < NVME_NS_OPCODES; op++) {
+		bool data = RISER_NVME_XFER(op) != RISER_NVME_XFER_NONE;
+		uint64_t most = data ? transfer : 65536;
+
+		ns->dw01[op] = op | (uint64_t)ns->nsid << 32;
+		ns->max_blocks[op] = nvme_io_allowed(ns->h, (uint8_t)op)
+					     ? (uint32_t)min_of(most, ns->blocks)
+					     : 0;
+	}
+}
+
+static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
+{
+	const char *name = ns->h->ctrl->pci->name;
+	const struct riser_nvme_lbaf *f = &ns->id.lbaf[RISER_NVME_FLBAS_INDEX(ns->id.flbas)];
+
+	ns->shift = f->lbads;
+	ns->ms = le16(f->ms);
+	ns->nsze = ns->blocks = le64(ns->id.nsze);
+	ns->first = 0;
+	if (ns->shift < 9 || ns->shift > 16 || !ns->nsze || ns->nsze > UINT64_MAX >> ns->shift)
+		return err_set(err, -EIO,
+			       "%s: namespace %u has %llu blocks of 2^%u bytes, which is not "
+			       "possible",
+			       name, ns->nsid, (unsigned long long)ns->nsze, ns->shift);
+	if (ns->ms && ns->id.flbas & 0x10)
+		return err_set(err, -ENOTSUP,
+			       "%s: namespace %u carries %u bytes of metadata inside each block: "
+			       "format it without",
+			       name, ns->nsid, ns->ms);
+	set_limits(ns);
+	return 0;
+}
+
+int riser_nvme_ns_open(struct riser_nvme *h, struct riser_exec *x, uint32_t nsid,
+		       struct riser_nvme_ns **out, struct riser_err *err)
+{
+	struct riser_nvme_ns *ns;
+	int rc = nsid ? 0 : choose(h, x, &nsid, err);
+
+	if (rc)
+		return rc;
+	ns = calloc(1, sizeof(*ns));
+	if (!ns)
+		return err_set(err, -ENOMEM, "no memory for a namespace");
+	ns->h = h;
+	ns->nsid = nsid;
+	rc = riser_nvme_identify(h, x, RISER_NVME_CNS_NS, nsid, 0, 0, &ns->id);
+	if (rc < 0)
+		err_set(err, rc, "%s: Identify Namespace cannot be sent: %s", h->ctrl->pci->name,
+			strerror(-rc));
+	else if (rc & RISER_NVME_HOST)
+		rc = err_set(err, -EIO, "%s: Identify Namespace: %s", h->ctrl->pci->name,
+			     riser_nvme_status_text((uint32_t)rc));
+	else if (rc || !le64(ns->id.nsze)) /* an inactive namespace is all zeroes (§5.17.2.1) */
+		rc = choose(h, x, &nsid, err);
+	else
+		rc = understand(ns, err);
+	if (rc) {
+		free(ns);
+		return rc;
+	}
+	*out = ns;
+	return 0;
+}
+
+void riser_nvme_ns_close(struct riser_nvme_ns *ns)
+{
+	free(ns);
+}
+
+void riser_nvme_ns_get_info(struct riser_nvme_ns *ns, struct riser_nvme_ns_info *info)
+{
+	*info = (struct riser_nvme_ns_info){
+		.nsid = ns->nsid,
+		.blocks = ns->nsze,
+		.block_size = 1u << ns->shift,
+		.metadata = ns->ms,
+		.max_blocks = ns->max_blocks[RISER_NVME_IO_READ],
+		.id = &ns->id,
+	};
+}
+
+int riser_nvme_ns_set_window(struct riser_nvme_ns *ns, uint64_t lba, uint64_t blocks)
+{
+	if (!blocks || lba > ns->nsze || blocks > ns->nsze - lba)
+		return -EINVAL;
+	ns->first = lba;
+	ns->blocks = blocks;
+	set_limits(ns);
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * An I/O queue pair. Its owner alone touches it: no locks, no allocation, no register reads.
+ *
+ * A tracker stands for a command in flight. Its command identifier is the tracker's index in the
+ * low bits and a generation above, so that a late completion of an earlier use is recognised. The
+ * last tracker is never handed out: identifier 0xffff never occurs, and at most entries - 1
+ * commands are in flight, so that the submission queue cannot overrun.
+ *
+ * The live word of a tracker has the shape of a completion's last dword once the expected phase
+ * has been XORed away: cid in the low half, phase and status (0) above. So one test of bit 16 says
+ * "new", and one compare says: this tracker, this generation, in flight, success, and no Abort
+ * names it. Everything else goes to one cold function.
+ *
+ *	qpair.c		submit, poll
+ *	qpair_prp.c	the data pointer when it is not one or two pages
+ *	qpair_slow.c	deadlines, Abort, rebuilding, opening and closing: the owner's state machine
+ */
+#ifndef NVME_QPAIR_H
+#define NVME_QPAIR_H
+
+#include "nvme/ctrl.h"
+
+#define LIVE_ODD  (1u << 16)  /* in flight, but an Abort names it: hot compare fails */
+#define LIVE_NONE 0xffffffffu /* not in flight */
+
+enum nvme_qpair_state {
+	QPAIR_LIVE,
+	QPAIR_DRAIN, /* a reset began: waiting for stopped */
+	QPAIR_WAIT,  /* nothing in flight; waiting for live */
+	QPAIR_CREATE_CQ,
+	QPAIR_CREATE_SQ,
+	QPAIR_DELETE_SQ, /* the queue-level step, or closing */
+	QPAIR_DELETE_CQ,
+	QPAIR_CLOSED,
+	QPAIR_DEAD,
+};
+
+/* What befell a command; one store of zero at submit. */
+struct nvme_history {
+	uint8_t tries; /* how often it was sent again */
+	bool raw;      /* the record is in struct riser_nvme_qpair.raw */
+	bool requeue;  /* to be sent again when the queue lives */
+	bool aborted;  /* its Abort succeeded: its own completion must follow */
+	bool refused;  /* its Abort was refused: it may just have completed, else drop the queue */
+	bool unsent;   /* never visible to the device: no doorbell was rung after it */
+	uint8_t pad[2];
+};
+
+/**
+ * struct nvme_tracker - a command in flight
+ * @live: see above
+ * @cid: of its last use
+ * @req: the caller's end
+ * @next: of the free list or the stash
+ * @dw01: opcode and namespace; with @prp1, @prp2, @cdw10, @cdw12 the record for sending it again
+ * @stamp: when a scan first saw it; 0: none did yet
+ * @abort: the Abort command that names it, while that is outstanding
+ * @history: what befell it
+ */
+struct nvme_tracker {
+	uint32_t live;
+	uint16_t cid;
+	struct nvme_history history;
+	uint64_t stamp;
+	struct riser_nvme_req *req;
+	struct nvme_tracker *next;
+	uint64_t dw01, prp1, prp2, cdw10;
+	uint32_t cdw12;
+	struct nvme_areq *abort;
+};
+
+struct riser_nvme_qpair {
+	/* Submit. */
+	struct nvme_tracker *free;
+	struct riser_nvme_sqe *sq;
+	const uint64_t *table; /* the DMA space's */
+	uint32_t tail, mask;
+	uint32_t mps;        /* bytes */
+	uint32_t two_pages;  /* what fits one or two PRPs; 0 sends every command the long way */
+	unsigned page_shift; /* of the IOMMU */
+	uint32_t entries;    /* also the step of a cid's generation */
+	uint64_t submitted;
+
+	/* Poll. */
+	struct riser_nvme_cqe *cq __attribute__((aligned(64)));
+	struct nvme_tracker *trackers;
+	uint32_t head;
+	uint32_t phase;                   /* bit 16: what a new entry's phase bit is */
+	uint32_t rung;                    /* tail at the last doorbell */
+	uint32_t gen;                     /* of the controller when these queues were created */
+	volatile uint32_t *sq_db, *cq_db; /* NULL: through the access */
+	struct riser_exec *x;
+	struct nvme_ctrl *c;
+	uint64_t completed;
+	uint64_t next_tick; /* when to look at deadlines and the controller */
+	enum nvme_qpair_state state;
+
+	/* Rarely. */
+	struct poller poller;
+	struct exec_watch irq, admin_irq;
+	struct riser_nvme *h;
+	struct dma_mem sq_mem, cq_mem, lists;
+	uint32_t fast_limit;        /* two_pages of a clean queue */
+	struct riser_nvme_sqe *raw; /* records of raw commands, by tracker */
+	uint32_t dirty; /* submission slots that may hold odd dwords: so many long ways to go */
+	struct nvme_tracker *stash; /* free trackers while the queue does not live */
+	struct nvme_areq *req;      /* the create or delete under way */
+	uint32_t target;            /* the generation being drained or created for */
+	bool closing;
+	bool watches_admin; /* the controller's event, for its executor */
+	uint16_t qid;
+	int vector; /* -1: polled */
+	uint64_t pump_next;
+	uint64_t doorbells, polls, stray, retries;
+};
+
+/* The PRP list of a tracker. */
+static inline riser_le64 *nvme_tracker_list(const struct riser_nvme_qpair *q,
+					    const struct nvme_tracker *t, uint64_t *iova)
+{
+	size_t off = (size_t)(t - q->trackers) * q->mps;
+
+	*iova = q->lists.iova + off;
+	return (riser_le64 *)((char *)q->lists.va + off);
+}
+
+static inline void nvme_tracker_free(struct riser_nvme_qpair *q, struct nvme_tracker *t)
+{
+	struct nvme_tracker **list = q->state == QPAIR_LIVE ? &q->free : &q->stash;
+
+	t->next = *list;
+	*list = t;
+}
+
+/* qpair.c */
+/* Write @t's record, with a new cid, into the submission queue. */
+void nvme_qpair_send(struct riser_nvme_qpair *q, struct nvme_tracker *t);
+
+int nvme_qpair_poller(struct poller *p);
+void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q);
+
+/* qpair_prp.c: fill @t's PRPs. Return: 0, -EFAULT or -EINVAL. */
+int nvme_prp_fill(struct riser_nvme_qpair *q, struct nvme_tracker *t, const struct iovec *iov,
+		  unsigned iovcnt, size_t off, size_t len);
+
+/* qpair_slow.c */
+/* A completion that is not a plain success, or names nothing. */
+void nvme_qpair_odd(struct riser_nvme_qpair *q, uint32_t x, uint64_t result);
+/* Deadlines and the controller, from a poll that emptied the queue. Return: things done. */
+int nvme_qpair_tick(struct riser_nvme_qpair *q, uint64_t now);
+/* The poll of a queue that is not live. */
+int nvme_qpair_rebuild(struct riser_nvme_qpair *q);
+/* Leave LIVE and delete the queues; they are created again unless it is being closed. */
+void nvme_qpair_begin_delete(struct riser_nvme_qpair *q);
+uint64_t nvme_qpair_next(struct poller *p);
+int nvme_qpair_arm(struct poller *p);
+
+#endif
