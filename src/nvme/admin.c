@@ -24,6 +24,7 @@ int nvme_admin_init(struct nvme_ctrl *c, struct riser_err *err)
 			       &a->cq, err);
 	if (!rc)
 		rc = dma_alloc(&c->pci->dma, NVME_ADMIN_REQS * PAGE, PAGE, &a->pages, err);
+	a->phase = true; /* the queue is all zeroes: nothing is new in it */
 	if (rc)
 		return rc; /* the caller's unwinding calls nvme_admin_destroy() */
 	for (unsigned i = 0; i < NVME_ADMIN_REQS; i++) {
