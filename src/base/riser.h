@@ -44,8 +44,8 @@ struct riser {
 	struct list controllers; /* struct nvme_ctrl, by canonical URI; under open_lock */
 
 	pthread_mutex_t lock; /* protects the lists below; never held across I/O or waiting */
-	struct list regions;     /* struct dma_region, see dma/mem.c */
-	struct list spaces;      /* struct riser_dma_space, see dma/space.c */
+	struct list regions;  /* struct dma_region, see dma/mem.c */
+	struct list spaces;   /* struct riser_dma_space, see dma/space.c */
 };
 
 /* Make the base of a context; src/riser/ wraps it as riser_new(). */
