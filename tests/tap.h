@@ -87,6 +87,14 @@ static const char *tap_skipped;
 		return;                                                                            \
 	} while (0)
 
+/* A tool or header is missing: a skip at a user's place, a failure in CI. */
+#define MISSING(what)                                                                              \
+	do {                                                                                       \
+		if (getenv("CI") || getenv("RISER_REQUIRE_TOOLS"))                                 \
+			FAIL("%s is missing", what);                                               \
+		SKIP(what " is missing");                                                          \
+	} while (0)
+
 static inline int tap_run(const struct tap_case *cases, size_t n, int argc, char **argv)
 {
 	unsigned number = 0, failed = 0;
