@@ -14,6 +14,8 @@
 #include "base/list.h"
 #include <riser/riser.h>
 
+struct blk_owner;
+
 /**
  * struct poller - something that an executor drives
  * @poll: do what is ready, return how many things were done; runs completions
@@ -51,6 +53,7 @@ struct riser_exec {
 	struct waitset_event *batch;  /* the events being handed out */
 	int nbatch;
 	struct clock_part part;
+	struct blk_owner *blk; /* what the block core hangs here; under the context's lock */
 
 	struct riser_work *inbox __attribute__((aligned(64))); /* pushed by any thread */
 	uint32_t sleeping;
