@@ -42,4 +42,42 @@
 #define load_seq_cst(p)     __atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define store_seq_cst(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 
+#if defined(__SANITIZE_THREAD__)
+#define BARRIER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BARRIER_TSAN 1
+#endif
+#endif
+
+/*
+ * A count that one thread writes and others read. Counting up orders nothing but the compiler: the
+ * reader makes up for it with membarrier_all(), or the writer uses owner_inc_fence(). Counting
+ * down is a release. On x86 each is one instruction without a bus lock, which C11 cannot say.
+ */
+static inline void owner_inc(uint32_t *count)
+{
+#if defined(__x86_64__) && !defined(BARRIER_TSAN)
+	__asm__ volatile("addl $1, %0" : "+m"(*count) : : "memory", "cc");
+#else
+	store_relaxed(count, load_relaxed(count) + 1);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+static inline void owner_dec_release(uint32_t *count)
+{
+#if defined(__x86_64__) && !defined(BARRIER_TSAN)
+	__asm__ volatile("subl $1, %0" : "+m"(*count) : : "memory", "cc");
+#else
+	store_release(count, load_relaxed(count) - 1);
+#endif
+}
+
+/* The full fence is in a read-modify-write, which ThreadSanitizer follows; it knows no fences. */
+static inline void owner_inc_fence(uint32_t *count)
+{
+	__atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST);
+}
+
 #endif
