@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/riser.h"
 #include "plugins.h"
+#include "riser/class.h"
 #include <errno.h>
 
 #define DECLARE_ACCESS(name)    extern const struct pci_access access_##name;
@@ -24,6 +25,7 @@ static const struct registry registry = {
 	.accesses = accesses,
 	.sources = sources,
 	.publishers = publishers,
+	.open_by_class = class_open,
 };
 
 int riser_new(const struct riser_opts *opts, struct riser **out, struct riser_err *err)

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * The block core: devices, channels, frames, the gate. What drives a device is in source.h.
+ *
+ * A device has channels, each belonging to one owner (an executor). A channel holds a map, one
+ * owner's way through the device: a leaf's driver state, or a layer's table with its lower
+ * channels. An I/O walks down: at every level it is counted in, looks at the gate, and (at a layer)
+ * pushes a frame from that level's channel; it ends from a poll of the owner, popping the frames
+ * and counting itself out on the way up.
+ *
+ *	riser_blk_submit → c->submit → layer: frame, remap → lower->submit → … → leaf: ops->submit
+ *	poll → blk_end: count out, pop, count out, pop, …, io->done
+ *
+ * The gate is the channel's map pointer, NULL while it is closed. Counting in comes before looking
+ * at the gate; whoever closes stores NULL, makes every CPU pass a barrier (membarrier), then reads
+ * the counts. Where the kernel has no membarrier, the submitter's count is a read-modify-write
+ * that is a full fence: another submit function, chosen once. See gate.c.
+ *
+ * What waits at a level keeps its count there and goes on through the second, stable pointer
+ * (c->map): the gate may be closed, and the drain waits for it. Lower levels never wait for upper
+ * ones, so one frame and one child a level are enough for progress at any depth.
+ */
+#ifndef BLK_BLK_H
+#define BLK_BLK_H
+
+#include "base/barrier.h"
+#include "base/exec.h"
+#include "base/list.h"
+#include "base/util.h"
+#include <pthread.h>
+#include <riser/blk.h>
+
+struct blk_map;
+struct blk_ops;
+struct bounce_pool;
+
+/* What memory a leaf can use: any, what riser_mem_alloc() registered, or only its own. */
+enum blk_reach { BLK_REACH_ANY, BLK_REACH_REGISTERED, BLK_REACH_OWN };
+
+/**
+ * struct blk_limits - what a device takes in one piece
+ * @max_sectors: of reads, writes and compares; 0: no limit
+ * @max_discard_sectors: 0: no limit
+ * @max_zeroes_sectors: 0: no limit
+ * @logical_block: bytes
+ * @physical_block: bytes
+ * @buf_align: bytes; start and length of every piece of memory
+ * @seg_boundary: a piece of memory may not cross a multiple of it; 0: it may
+ * @reach: what memory
+ */
+struct blk_limits {
+	uint32_t max_sectors;
+	uint32_t max_discard_sectors;
+	uint32_t max_zeroes_sectors;
+	uint32_t logical_block;
+	uint32_t physical_block;
+	uint32_t buf_align;
+	uint64_t seg_boundary;
+	enum blk_reach reach;
+};
+
+#define CHANNEL_ZEROES (64 * KiB) /* what a leaf without WRITE_ZEROES writes at a time */
+
+/* riser_blk_io.priv_state: cut to what fits into a bounce buffer (the other bits are cut.c's). */
+#define CUT_BOUNCED 0x80
+
+enum blk_state { BLK_LIVE, BLK_CLOSING, BLK_SUSPENDED };
+
+struct riser_blk {
+	const struct blk_ops *ops;
+	struct riser *r;
+	void *priv;  /* the driver's */
+	void *table; /* what new maps are made of; a layer's */
+	uint64_t sectors;
+	struct blk_limits limits;
+	bool read_only, write_cache, fua, discard, write_zeroes, compare, harmless;
+	bool stacked; /* blk_stack_limits() was called */
+	char description[160];
+	uint32_t refs; /* atomic */
+
+	/*
+	 * Below: under @lock, which is never held across waiting. Lock order: an upper device's,
+	 * then a lower one's; the context's comes last.
+	 */
+	pthread_mutex_t lock;
+	struct list channels;
+	enum blk_state state;
+
+	/* A HOME device: its maps live on one executor's channel, the others pass I/O there. */
+	struct riser_exec *home;
+	struct riser_blk_channel *home_channel;
+};
+
+/* Pushed by a layer's channel, popped on the way up. A free one has end_io NULL. */
+struct blk_frame {
+	struct blk_frame *up;
+	struct riser_blk_channel *channel; /* whose it is; never changes */
+	uint64_t sector;                   /* for a target that retries */
+	/* Return true when it took the I/O over: the frame is still pushed then. */
+	bool (*end_io)(struct blk_frame *f, struct riser_blk_io *io);
+};
+
+/* The library's part of an I/O. An I/O is on one list at the most, and the leaf that has it may
+ * use both words of @leaf. */
+struct io_priv {
+	struct riser_blk_channel *channel; /* whose pool it is from */
+	struct riser_blk_channel *cur;     /* the level that it is at */
+	struct blk_frame *frame;           /* top of its stack */
+	uint64_t sector;                   /* as the caller gave it */
+	union {
+		struct {
+			struct riser_blk_io *next;
+			uint32_t cursor;  /* a cut parent: sectors handed to children */
+			uint32_t pending; /* and children in flight */
+		};
+		struct riser_work hop; /* on its way to or from a home executor */
+		void *leaf[2];
+	};
+};
+_Static_assert(sizeof(struct io_priv) == sizeof(((struct riser_blk_io *)0)->priv), "io_priv");
+_Static_assert(sizeof(struct riser_blk_io) == 128, "an I/O is two cache lines");
+
+static inline struct io_priv *io_priv(struct riser_blk_io *io)
+{
+	return (struct io_priv *)(void *)io->priv;
+}
+
+static inline struct riser_blk_io *io_of_hop(struct riser_work *w)
+{
+	return container_of(container_of(w, struct io_priv, hop), struct riser_blk_io, priv);
+}
+
+/* A first-in, first-out list of I/Os. */
+struct io_queue {
+	struct riser_blk_io *head, *tail;
+};
+
+static inline void io_push(struct io_queue *q, struct riser_blk_io *io)
+{
+	io_priv(io)->next = NULL;
+	if (q->head)
+		io_priv(q->tail)->next = io;
+	else
+		q->head = io;
+	q->tail = io;
+}
+
+static inline struct riser_blk_io *io_pop(struct io_queue *q)
+{
+	struct riser_blk_io *io = q->head;
+
+	if (io)
+		q->head = io_priv(io)->next;
+	return io;
+}
+
+/* A piece of an I/O that was cut. It ends in its own frame, so that nobody takes it for an I/O. */
+struct blk_child {
+	struct riser_blk_io io;
+	struct blk_frame frame;
+	struct riser_blk_io *parent;
+	struct blk_child *next;
+};
+
+/**
+ * struct blk_map - one owner's way through a device
+ *
+ * Embedded by drivers and targets. The fast fields describe one extent over the whole device; a
+ * fast_max of 0 sends everything through ops->map.
+ */
+struct blk_map {
+	const struct blk_ops *ops;
+	struct riser_blk *b;
+	struct riser_blk_channel *c;
+	uint32_t fast_max;
+	uint64_t fast_base;
+	struct riser_blk_channel *fast_lower;
+	struct riser_blk_channel **lowers;
+	unsigned nlowers;
+	struct list active;     /* leaf: in blk_owner.leaves, once used */
+	struct riser_work reap; /* dropped by a swap, freed by its owner */
+};
+
+struct blk_channel_opts {
+	unsigned ios, frames, children;
+};
+
+/* The first line is all that a fast submit reads of a channel, but for range and kind. */
+struct riser_blk_channel {
+	void (*submit)(struct riser_blk_channel *c, struct riser_blk_io *io);
+	struct blk_map *gate; /* NULL: closed */
+	struct blk_frame *frames;
+	uint32_t inflight; /* written by the owner alone */
+	uint32_t fast_max; /* sectors; the rest of fast_* hold only up to it */
+	uint64_t fast_base;
+	struct riser_blk_channel *fast_lower;
+	uint64_t sectors; /* of the device, when the gate was opened */
+	struct blk_owner *owner;
+
+	uint32_t align_mask; /* in sectors: logical block - 1 */
+	uint16_t fast_kinds; /* op | flags << 8 up to which an I/O is fast */
+	bool started;
+	struct riser_blk_io *pool;
+	struct io_queue waiters;      /* for a frame */
+	struct riser_blk_stats stats; /* this level's own; the rare ones read by any thread */
+
+	struct blk_map *map;        /* stable: for what is counted in already */
+	struct io_queue deferred;   /* came while the gate was closed; not counted */
+	struct io_queue again;      /* the leaf had no room */
+	struct io_queue cuts;       /* half-cut parents that wait for a child */
+	struct blk_child *children; /* free ones */
+	struct riser_blk *b;
+	struct blk_channel_opts opts;
+	struct bounce_pool *bounce;
+	void *zeroes;      /* a leaf that does not do WRITE_ZEROES */
+	struct list link;  /* in riser_blk.channels */
+	struct list retry; /* in blk_owner.retry while @again is not empty */
+	struct list bufs;
+	struct riser_work wake;
+	uint32_t ndeferred; /* published by the owner */
+	uint32_t waking;    /* @wake is posted */
+	uint32_t reaping;   /* maps of this channel that wait for their owner */
+	bool closed;
+	struct riser_work reap;
+	void *memory; /* the I/Os, children and frames */
+};
+
+/* What an executor drives: one for all of its channels. */
+struct blk_owner {
+	struct riser_blk_io *done, *done_tail; /* finished at submit: complete at the next poll */
+	struct riser_exec *x;
+	unsigned refs; /* channels; under the context's lock */
+	bool registered;
+	struct poller poller;
+	struct list leaves; /* struct blk_map.active: those with ops->poll */
+	struct list retry;  /* channels whose leaf had no room */
+};
+
+/* owner.c */
+int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *err);
+void owner_put(struct blk_owner *o);
+void owner_start(struct riser_blk_channel *c);
+
+/* channel.c */
+int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
+		     struct riser_blk_channel **out, struct riser_err *err);
+void blk_channel_close(struct riser_blk_channel *c);
+void blk_map_free(struct blk_map *m);
+/* Make @m what the channel's I/O goes through, with the gate closed; then open it. */
+void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
+
+/* submit.c */
+void channel_set_submit(struct riser_blk_channel *c);
+/* For an I/O that is counted in at @c and passed every check: to the map, gate or no gate. */
+void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io);
+/* Give the top frame back to its level; the I/O is at that level then. */
+void blk_pop(struct riser_blk_io *io);
+int blk_run_done(struct blk_owner *o);
+int blk_run_again(struct riser_blk_channel *c);
+
+/*
+ * Called from a poll of the owner: an I/O that is at its leaf (or at the level where it was cut)
+ * is finished. Its completion runs inside this call.
+ */
+void blk_end(struct riser_blk_io *io, enum riser_blk_status status);
+
+/* cut.c */
+bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io);
+void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io);
+
+/* bounce.c: a counted pool of memory that a leaf reaches, where it does not reach all. */
+uint32_t bounce_sectors(const struct riser_blk_channel *c);
+int bounce_new(struct riser_blk_channel *c, struct riser_err *err);
+void bounce_free(struct riser_blk_channel *c);
+
+/* gate.c */
+void gate_defer(struct riser_blk_channel *c, struct riser_blk_io *io);
+void gate_run_deferred(struct riser_blk_channel *c);
+
+/* home.c */
+int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err);
+
+/*
+ * Finish an I/O that was counted in at its level: it completes at the owner's next poll. From
+ * inside submit, this is the only way.
+ */
+static inline void blk_done(struct riser_blk_io *io, enum riser_blk_status status)
+{
+	struct blk_owner *o = io_priv(io)->cur->owner;
+
+	io->status = (uint8_t)status;
+	if (o->done)
+		io_priv(o->done_tail)->next = io;
+	else
+		o->done = io;
+	o->done_tail = io;
+}
+
+/* A counter that other threads may read. */
+static inline void stat_add(uint64_t *counter)
+{
+	store_relaxed(counter, load_relaxed(counter) + 1);
+}
+
+#endif

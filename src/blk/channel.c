@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* Channels: opening, pools, maps, statistics, buffers. */
+#include "base/err.h"
+#include "base/riser.h"
+#include "blk/source.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_DEFAULT 128
+#define DEPTH_MAX     65536
+#define CHILDREN      16
+
+struct buf {
+	struct list link;
+	void *va;
+	size_t len;
+	struct riser_blk *own; /* whose ops gave it; NULL: riser_mem_alloc() */
+};
+
+void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_channel *c)
+{
+	memset(m, 0, sizeof(*m));
+	m->ops = b->ops;
+	m->b = blk_get(b);
+	m->c = c;
+	list_init(&m->active);
+	if (b->ops->submit)
+		m->fast_max = b->limits.max_sectors ? b->limits.max_sectors : UINT32_MAX;
+}
+
+int blk_map_add_lower(struct blk_map *m, struct riser_blk *lower, struct riser_err *err)
+{
+	struct riser_blk_channel **more;
+	int rc;
+
+	more = realloc(m->lowers, (m->nlowers + 1) * sizeof(struct riser_blk_channel *));
+	if (!more)
+		return err_set(err, -ENOMEM, "no memory for a channel");
+	m->lowers = more;
+	rc = blk_channel_open(lower, m->c->owner->x,
+			      &(struct blk_channel_opts){ .frames = m->c->opts.frames,
+							  .children = m->c->opts.children },
+			      &m->lowers[m->nlowers], err);
+	if (!rc)
+		m->nlowers++;
+	return rc;
+}
+
+void blk_map_set_linear(struct blk_map *m, struct riser_blk_channel *lower, uint64_t base)
+{
+	m->fast_max = m->b->limits.max_sectors ? m->b->limits.max_sectors : UINT32_MAX;
+	m->fast_base = base;
+	m->fast_lower = lower;
+}
+
+void blk_map_free(struct blk_map *m)
+{
+	struct riser_blk *b = m->b;
+
+	for (unsigned i = 0; i < m->nlowers; i++)
+		blk_channel_close(m->lowers[i]);
+	free(m->lowers);
+	list_del(&m->active);
+	if (m->ops->map_free)
+		m->ops->map_free(m);
+	else
+		free(m);
+	blk_put(b);
+}
+
+static int map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err)
+{
+	struct riser_blk *b = c->b;
+
+	if (b->ops->map_new)
+		return b->ops->map_new(b, b->table, c, out, err);
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return err_set(err, -ENOMEM, "no memory for a channel");
+	blk_map_init(*out, b, c);
+	return 0;
+}
+
+void channel_set_map(struct riser_blk_channel *c, struct blk_map *m)
+{
+	struct riser_blk *b = c->b;
+	uint64_t max = m ? min_of((uint64_t)m->fast_max, b->sectors) : 0;
+
+	c->map = m;
+	c->sectors = b->sectors;
+	c->align_mask = (b->limits.logical_block >> RISER_SECTOR_SHIFT) - 1;
+	c->fast_kinds = b->read_only ? RISER_BLK_READ : RISER_BLK_WRITE;
+	c->fast_max = (uint32_t)max;
+	c->fast_base = m ? m->fast_base : 0;
+	c->fast_lower = m ? m->fast_lower : NULL;
+}
+
+/* I/Os, children and frames in one piece. */
+static int pools_new(struct riser_blk_channel *c)
+{
+	const struct blk_channel_opts *o = &c->opts;
+	size_t len = o->ios * sizeof(struct riser_blk_io) + o->children * sizeof(struct blk_child) +
+		     o->frames * sizeof(struct blk_frame);
+	struct riser_blk_io *ios;
+	struct blk_child *children;
+	struct blk_frame *frames;
+
+	c->memory = aligned_alloc(64, align_up(len, 64));
+	if (!c->memory)
+		return -ENOMEM;
+	memset(c->memory, 0, len);
+	ios = c->memory;
+	for (unsigned i = o->ios; i-- > 0;) {
+		io_priv(&ios[i])->channel = c;
+		riser_blk_io_put(&ios[i]);
+	}
+	children = (struct blk_child *)(void *)(ios + o->ios);
+	for (unsigned i = o->children; i-- > 0;) {
+		children[i].next = c->children;
+		c->children = &children[i];
+	}
+	frames = (struct blk_frame *)(void *)(children + o->children);
+	for (unsigned i = o->frames; i-- > 0;) {
+		frames[i].channel = c;
+		frames[i].up = c->frames;
+		c->frames = &frames[i];
+	}
+	return 0;
+}
+
+/* A leaf that cannot write zeroes writes these. */
+static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
+{
+	struct riser_blk *b = c->b;
+
+	if (!b->ops->submit || b->write_zeroes || b->read_only)
+		return 0;
+	return riser_blk_buf_alloc(c, CHANNEL_ZEROES, &c->zeroes, err);
+}
+
+/*
+ * Give the channel a map and list it. A layer's table stays the same meanwhile, by its lock; a leaf
+ * may wait for its device, and has no table.
+ */
+static int join(struct riser_blk_channel *c, struct riser_err *err)
+{
+	struct riser_blk *b = c->b;
+	bool leaf = b->ops->submit != NULL;
+	struct blk_map *m = NULL;
+	int rc;
+
+	if (!leaf)
+		pthread_mutex_lock(&b->lock);
+	rc = map_new(c, &m, err);
+	if (leaf)
+		pthread_mutex_lock(&b->lock);
+	if (!rc) {
+		list_add_tail(&b->channels, &c->link);
+		channel_set_map(c, m);
+		if (b->state == BLK_LIVE)
+			store_release(&c->gate, m);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return rc;
+}
+
+int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
+		     struct riser_blk_channel **out, struct riser_err *err)
+{
+	struct riser_blk_channel *c = aligned_alloc(64, align_up(sizeof(*c), 64));
+	int rc;
+
+	if (!c)
+		return err_set(err, -ENOMEM, "no memory for a channel");
+	memset(c, 0, sizeof(*c));
+	list_init(&c->link);
+	list_init(&c->retry);
+	list_init(&c->bufs);
+	c->b = blk_get(b);
+	c->opts = *opts;
+	c->opts.frames = opts->frames ? opts->frames : max_of(opts->ios, (unsigned)DEPTH_DEFAULT);
+	c->opts.children = opts->children ? opts->children : CHILDREN;
+	channel_set_submit(c);
+	rc = owner_get(x, &c->owner, err);
+	if (rc)
+		goto fail;
+	rc = pools_new(c);
+	if (rc) {
+		err_set(err, rc, "no memory for a channel's %u I/Os", opts->ios);
+		goto fail;
+	}
+	rc = zeroes_new(c, err);
+	if (!rc)
+		rc = bounce_new(c, err);
+	if (rc)
+		goto fail;
+	rc = join(c, err);
+	if (rc)
+		goto fail;
+	*out = c;
+	return 0;
+fail:
+	blk_channel_close(c);
+	return rc;
+}
+
+static void channel_free(struct riser_blk_channel *c)
+{
+	if (c->map)
+		blk_map_free(c->map);
+	bounce_free(c);
+	list_for_each_safe (buf, &c->bufs, struct buf, link)
+		riser_blk_buf_free(c, buf->va, buf->len);
+	free(c->memory);
+	if (c->owner)
+		owner_put(c->owner);
+	blk_put(c->b);
+	free(c);
+}
+
+static void reap_channel(struct riser_work *w)
+{
+	blk_channel_close(container_of(w, struct riser_blk_channel, reap));
+}
+
+void blk_channel_close(struct riser_blk_channel *c)
+{
+	if (!c)
+		return;
+	/* Inside a completion its leaf is being polled: at the owner's next poll, then. */
+	if (c->owner && exec_in_callback(c->owner->x)) {
+		c->reap.fn = reap_channel;
+		riser_exec_post(c->owner->x, &c->reap);
+		return;
+	}
+	pthread_mutex_lock(&c->b->lock);
+	list_del(&c->link);
+	pthread_mutex_unlock(&c->b->lock);
+	channel_free(c);
+}
+
+int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned depth,
+			   struct riser_blk_channel **out, struct riser_err *err)
+{
+	if (depth > DEPTH_MAX)
+		return err_set(err, -EINVAL, "a channel's depth is at most %d, not %u", DEPTH_MAX,
+			       depth);
+	return blk_channel_open(
+		b, x, &(struct blk_channel_opts){ .ios = depth ? depth : DEPTH_DEFAULT }, out, err);
+}
+
+void riser_blk_channel_close(struct riser_blk_channel *c)
+{
+	blk_channel_close(c);
+}
+
+static void add_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats)
+{
+	pthread_mutex_lock(&c->b->lock); /* the map stays */
+	stats->bounces += load_relaxed(&c->stats.bounces);
+	stats->splits += load_relaxed(&c->stats.splits);
+	if (c->map->ops->stats)
+		c->map->ops->stats(c->map, stats);
+	for (unsigned i = 0; i < c->map->nlowers; i++)
+		add_stats(c->map->lowers[i], stats);
+	pthread_mutex_unlock(&c->b->lock);
+}
+
+void riser_blk_channel_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats)
+{
+	*stats = (struct riser_blk_stats){ .ios = c->stats.ios, .errors = c->stats.errors };
+	add_stats(c, stats);
+}
+
+/* The only leaf below, or NULL where there are several. */
+static struct riser_blk *only_leaf(struct riser_blk_channel *c)
+{
+	struct riser_blk *leaf = NULL;
+
+	if (c->b->ops->submit)
+		return c->b;
+	pthread_mutex_lock(&c->b->lock); /* the map stays */
+	if (c->map->nlowers == 1)
+		leaf = only_leaf(c->map->lowers[0]);
+	pthread_mutex_unlock(&c->b->lock);
+	return leaf;
+}
+
+int riser_blk_buf_alloc(struct riser_blk_channel *c, size_t len, void **out, struct riser_err *err)
+{
+	struct buf *buf = calloc(1, sizeof(*buf));
+	struct riser_blk *leaf = only_leaf(c);
+	int rc;
+
+	if (!buf)
+		return err_set(err, -ENOMEM, "no memory for a buffer");
+	if (leaf && leaf->ops->buf_alloc) {
+		buf->own = blk_get(leaf);
+		rc = leaf->ops->buf_alloc(leaf, len, &buf->va, err);
+	} else {
+		rc = riser_mem_alloc(c->b->r, len, &buf->va, err);
+	}
+	if (rc) {
+		blk_put(buf->own);
+		free(buf);
+		return rc;
+	}
+	buf->len = len;
+	list_add(&c->bufs, &buf->link);
+	*out = buf->va;
+	return 0;
+}
+
+void riser_blk_buf_free(struct riser_blk_channel *c, void *va, size_t len)
+{
+	if (!va)
+		return;
+	list_for_each_safe (buf, &c->bufs, struct buf, link) {
+		if (buf->va != va)
+			continue;
+		list_del(&buf->link);
+		if (buf->own)
+			buf->own->ops->buf_free(buf->own, va, len);
+		else
+			riser_mem_free(c->b->r, va);
+		blk_put(buf->own);
+		free(buf);
+		return;
+	}
+}

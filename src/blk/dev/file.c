@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * file:PATH: a regular file or a block device of the system.
+ *
+ * A file whose size is not a multiple of the block size is shown rounded up: what lies behind its
+ * end reads as zeroes, and writing the last block makes the file that much longer. A file that
+ * others cut short while it is open fails with MEDIUM where it ended.
+ */
+#include "base/err.h"
+#include "base/parse.h"
+#include "base/uri.h"
+#include "blk/iov.h"
+#include "blk/source.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/fs.h>
+#endif
+
+#define IOVS        64
+#define MAX_SECTORS 2048 /* 1 MiB; the system takes more, in pieces of its own */
+
+struct file {
+	int fd;
+	bool direct;
+	uint64_t size; /* bytes that are there; grows to the rounded size with the last block */
+};
+
+struct file_map {
+	struct blk_map map;
+	struct io_queue todo;
+};
+
+static uint32_t *progress(struct riser_blk_io *io)
+{
+	return &io_priv(io)->cursor;
+}
+
+static void file_submit(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct file_map *m = container_of(map, struct file_map, map);
+	struct file *f = map->b->priv;
+
+	if (f->direct && io->op <= RISER_BLK_WRITE && !blk_memory_ok(&map->b->limits, io)) {
+		blk_bounce(map, io);
+		return;
+	}
+	*progress(io) = 0;
+	io_push(&m->todo, io);
+}
+
+/* Behind the end of the file, in its last block. */
+static void zero_rest(struct riser_blk_io *io)
+{
+	struct iov_walk w = iov_walk_from(io, *progress(io));
+	struct iovec v;
+
+	while (iov_next(&w, &v))
+		memset(v.iov_base, 0, v.iov_len);
+}
+
+/* @got bytes came or went, or a negative errno. Return: true when the I/O is over. */
+static bool moved(struct file *f, struct riser_blk_io *io, ssize_t got,
+		  enum riser_blk_status *status)
+{
+	uint64_t end = io->sector << RISER_SECTOR_SHIFT;
+
+	*status = RISER_BLK_OK;
+	if (got == -EINTR || got == -EAGAIN)
+		return false;
+	if (got < 0) {
+		*status = blk_status_of((int)got);
+		return true;
+	}
+	*progress(io) += (uint32_t)got;
+	end += *progress(io);
+	if (io->op == RISER_BLK_WRITE && end > load_relaxed(&f->size))
+		store_relaxed(&f->size, end);
+	if (*progress(io) == blk_bytes(io))
+		return true;
+	if (got)
+		return false;
+	/* Nothing more is there: the end that we know of, or somebody cut the file short. */
+	if (io->op == RISER_BLK_READ && end >= load_relaxed(&f->size))
+		zero_rest(io);
+	else
+		*status = io->op == RISER_BLK_READ ? RISER_BLK_MEDIUM : RISER_BLK_NOSPC;
+	return true;
+}
+
+static ssize_t transfer(struct file *f, struct riser_blk_io *io)
+{
+	off_t at = (off_t)((io->sector << RISER_SECTOR_SHIFT) + *progress(io));
+	struct iov_walk w = iov_walk_from(io, *progress(io));
+	struct iovec v[IOVS];
+	int count = 0;
+	ssize_t n;
+
+	while (count < IOVS && iov_next(&w, &v[count]))
+		count++;
+	if (io->op == RISER_BLK_READ)
+		n = preadv(f->fd, v, count, at);
+	else
+		n = pwritev2(f->fd, v, count, at, io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
+	return n < 0 ? -errno : n;
+}
+
+static int fallocate_mode(const struct riser_blk_io *io)
+{
+	if (io->op == RISER_BLK_WRITE_ZEROES && io->flags & RISER_BLK_NOUNMAP)
+		return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+	return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+}
+
+static enum riser_blk_status run(struct file *f, struct riser_blk_io *io)
+{
+	enum riser_blk_status status;
+
+	switch (io->op) {
+	case RISER_BLK_READ:
+	case RISER_BLK_WRITE:
+		while (!moved(f, io, transfer(f, io), &status))
+			;
+		return status;
+	case RISER_BLK_FLUSH:
+		return blk_status_of(fdatasync(f->fd) ? errno : 0);
+	default:
+		if (!fallocate(f->fd, fallocate_mode(io), (off_t)(io->sector << RISER_SECTOR_SHIFT),
+			       (off_t)blk_bytes(io)))
+			return RISER_BLK_OK;
+		return blk_status_of(errno);
+	}
+}
+
+static int file_poll(struct blk_map *map)
+{
+	struct file_map *m = container_of(map, struct file_map, map);
+	struct io_queue q = m->todo;
+	struct riser_blk_io *io;
+	int n = 0;
+
+	for (m->todo.head = NULL; (io = io_pop(&q)); n++)
+		blk_end(io, run(map->b->priv, io));
+	return n;
+}
+
+static int file_arm(struct blk_map *map)
+{
+	return container_of(map, struct file_map, map)->todo.head != NULL;
+}
+
+static int file_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
+			struct blk_map **out, struct riser_err *err)
+{
+	struct file_map *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(err, -ENOMEM, "no memory for a channel");
+	blk_map_init(&m->map, b, c);
+	*out = &m->map;
+	return 0;
+}
+
+static void file_map_free(struct blk_map *map)
+{
+	free(container_of(map, struct file_map, map));
+}
+
+static void file_close(struct riser_blk *b)
+{
+	struct file *f = b->priv;
+
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
+}
+
+static const struct blk_ops file_ops = {
+	.size = sizeof(file_ops),
+	.close = file_close,
+	.map_new = file_map_new,
+	.map_free = file_map_free,
+	.submit = file_submit,
+	.poll = file_poll,
+	.arm = file_arm,
+};
+
+static int open_path(const struct uri *u, uint32_t flags, bool direct, struct riser_err *err)
+{
+	int mode = (flags & RISER_BLK_RDWR ? O_RDWR : O_RDONLY) | O_CLOEXEC, fd, rc;
+	uint64_t create = 0;
+
+	rc = uri_get_size(u, "create", &create, err);
+	if (rc)
+		return rc;
+	if (create && !(flags & RISER_BLK_RDWR))
+		return err_set(err, -EINVAL,
+			       "file:%s: create= needs a device that is opened for writing",
+			       u->rest);
+	if (direct)
+		mode |= O_DIRECT;
+	fd = create ? open(u->rest, mode | O_CREAT | O_EXCL, 0666) : -1;
+	if (fd >= 0) {
+		if (!ftruncate(fd, (off_t)create))
+			return fd;
+		rc = -errno;
+		close(fd);
+		unlink(u->rest);
+		return err_set(err, rc, "cannot make %s that long: %s", u->rest, strerror(-rc));
+	}
+	fd = open(u->rest, mode);
+	if (fd >= 0)
+		return fd;
+	rc = -errno;
+	if (rc == -EINVAL && direct)
+		return err_set(err, rc, "cannot open %s: its file system has no direct I/O",
+			       u->rest);
+	return err_set(err, rc, "cannot open %s: %s", u->rest, strerror(-rc));
+}
+
+/* Size and block size of what was opened. */
+static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *err)
+{
+	struct file *f = b->priv;
+	unsigned logical = RISER_SECTOR_SIZE, physical = RISER_SECTOR_SIZE;
+	struct stat st;
+	uint64_t block;
+	int rc;
+
+	if (fstat(f->fd, &st))
+		return err_set(err, -errno, "cannot stat %s", u->rest);
+	f->size = (uint64_t)st.st_size;
+	b->harmless = S_ISREG(st.st_mode);
+	if (S_ISBLK(st.st_mode)) {
+		ioctl(f->fd, BLKSSZGET, &logical);
+		ioctl(f->fd, BLKPBSZGET, &physical);
+		if (ioctl(f->fd, BLKGETSIZE64, &f->size))
+			return err_set(err, -errno, "cannot get the size of %s", u->rest);
+	} else if (!S_ISREG(st.st_mode)) {
+		return err_set(err, -EINVAL, "%s is neither a regular file nor a block device",
+			       u->rest);
+	}
+	if (!f->size)
+		return err_set(err, -EINVAL,
+			       "%s is empty: make it as large as the device is to be, "
+			       "or say create=SIZE",
+			       u->rest);
+	block = logical;
+	rc = uri_get_size(u, "block", &block, err);
+	if (rc)
+		return rc;
+	if (block < logical)
+		return err_set(err, -EINVAL, "%s: block=%llu is less than the device's %u", u->rest,
+			       (unsigned long long)block, logical);
+	rc = blk_set_geometry(b, u, align_up(f->size, is_power_of_two(block) ? block : 1), err);
+	if (rc)
+		return rc;
+	b->limits.logical_block = (uint32_t)block;
+	b->limits.physical_block = max_of((uint32_t)block, physical);
+	b->limits.buf_align = f->direct ? max_of(logical, 512u) : 1;
+	return 0;
+}
+
+static int file_open(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
+		     struct riser_err *err)
+{
+	static const char *const keys[] = { "direct", "readonly", "create", "block", NULL };
+	struct riser_blk *b = NULL;
+	bool readonly = false;
+	struct file *f;
+	char text[32];
+	int rc = uri_check_keys(u, keys, err);
+
+	if (rc)
+		return rc;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(err, -ENOMEM, "no memory for a file");
+	f->fd = -1;
+	rc = blk_new(r, &file_ops, f, &b, err);
+	if (rc) {
+		free(f);
+		return rc;
+	}
+	rc = uri_get_bool(u, "direct", &f->direct, err);
+	if (!rc)
+		rc = uri_get_bool(u, "readonly", &readonly, err);
+	if (rc)
+		goto fail;
+	rc = open_path(u, readonly ? 0 : flags, f->direct, err);
+	if (rc < 0)
+		goto fail;
+	f->fd = rc;
+	rc = measure(b, u, err);
+	if (rc)
+		goto fail;
+	b->read_only = readonly;
+	b->limits.max_sectors = MAX_SECTORS;
+	b->write_cache = b->fua = b->discard = b->write_zeroes = true;
+	snprintf(b->description, sizeof(b->description), "%s %s, %s",
+		 b->harmless ? "file" : "block device", u->rest,
+		 format_size(f->size, text, sizeof(text)));
+	*out = b;
+	return 0;
+fail:
+	blk_put(b);
+	return rc;
+}
+
+const struct blk_source source_file = {
+	.size = sizeof(source_file),
+	.scheme = "file",
+	.example = "file:disk.img",
+	.open = file_open,
+};

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * The block core's part of an executor. Any thread may open a channel for an owner; what touches
+ * the owner's lists (its poller, the leaves that it polls) waits for the channel's first I/O, which
+ * the owner itself submits.
+ */
+#include "base/err.h"
+#include "base/riser.h"
+#include "blk/source.h"
+#include <errno.h>
+#include <stdlib.h>
+
+static int owner_poll(struct poller *p)
+{
+	struct blk_owner *o = container_of(p, struct blk_owner, poller);
+	int n = 0;
+
+	/* Nobody closes a channel in here: inside a completion, closing is left to the inbox. */
+	o->x->in_cb++;
+	if (o->done)
+		n += blk_run_done(o);
+	list_for_each (m, &o->leaves, struct blk_map, active)
+		n += m->ops->poll(m);
+	list_for_each_safe (c, &o->retry, struct riser_blk_channel, retry)
+		n += blk_run_again(c);
+	o->x->in_cb--;
+	if (n)
+		clock_bump(o->x->r); /* a drain on virtual time looks again */
+	return n;
+}
+
+static int owner_arm(struct poller *p)
+{
+	struct blk_owner *o = container_of(p, struct blk_owner, poller);
+	int rc = o->done != NULL;
+
+	list_for_each (m, &o->leaves, struct blk_map, active) {
+		int a = m->ops->arm ? m->ops->arm(m) : 0;
+
+		if (a > 0)
+			return a;
+		if (a < 0 && !rc)
+			rc = a;
+	}
+	return rc;
+}
+
+static uint64_t owner_next_deadline(struct poller *p)
+{
+	struct blk_owner *o = container_of(p, struct blk_owner, poller);
+	uint64_t next = TIME_NEVER;
+
+	if (o->done)
+		return o->x->now;
+	list_for_each (m, &o->leaves, struct blk_map, active)
+		if (m->ops->next_deadline)
+			next = min_of(next, m->ops->next_deadline(m));
+	return next;
+}
+
+int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *err)
+{
+	struct blk_owner *o;
+
+	pthread_mutex_lock(&x->r->lock);
+	o = x->blk;
+	if (!o) {
+		o = calloc(1, sizeof(*o));
+		if (o) {
+			o->x = x;
+			o->poller = (struct poller){ .poll = owner_poll,
+						     .arm = owner_arm,
+						     .next_deadline = owner_next_deadline };
+			list_init(&o->leaves);
+			list_init(&o->retry);
+			x->blk = o;
+		}
+	}
+	if (o)
+		o->refs++;
+	pthread_mutex_unlock(&x->r->lock);
+	*out = o;
+	return o ? 0 : err_set(err, -ENOMEM, "no memory for an executor's channels");
+}
+
+void owner_put(struct blk_owner *o)
+{
+	struct riser *r = o->x->r;
+	bool last;
+
+	pthread_mutex_lock(&r->lock);
+	last = --o->refs == 0;
+	if (last)
+		o->x->blk = NULL;
+	pthread_mutex_unlock(&r->lock);
+	if (!last)
+		return;
+	if (o->registered)
+		exec_remove(o->x, &o->poller);
+	free(o);
+}
+
+void owner_start(struct riser_blk_channel *c)
+{
+	struct blk_owner *o = c->owner;
+	struct blk_map *m = c->map;
+
+	c->started = true;
+	if (!o->registered) {
+		exec_add(o->x, &o->poller);
+		o->registered = true;
+	}
+	if (m->ops->submit && m->ops->start)
+		m->ops->start(m);
+	if (m->ops->submit && m->ops->poll)
+		list_add_tail(&o->leaves, &m->active);
+}

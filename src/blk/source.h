@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * What a block device is made of: a source opens it (one file in blk/dev/, one word in the meson
+ * list), blk_ops drive it. A device is a leaf (submit) or a layer over other devices (map).
+ */
+#ifndef BLK_SOURCE_H
+#define BLK_SOURCE_H
+
+#include "blk/blk.h"
+
+struct uri;
+
+/**
+ * struct blk_source - a URI scheme that opens block devices
+ * @size: sizeof(struct blk_source)
+ * @scheme: of its URIs; NULL for one that is reached by class code only
+ * @example: one URI, for help
+ * @harmless: losing its data harms nobody (a device may say so for itself: riser_blk.harmless)
+ * @pci_class: the PCI class code that it drives, 0 for none
+ * @open: make the device with blk_new(), which the core frees with blk_put()
+ */
+struct blk_source {
+	size_t size;
+	const char *scheme;
+	const char *example;
+	bool harmless;
+	uint32_t pci_class;
+	int (*open)(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
+		    struct riser_err *err);
+};
+
+/**
+ * enum blk_verdict - what a layer's map did with an I/O
+ * @BLK_REMAPPED: blk_remap() was called; the I/O goes on below
+ * @BLK_SUBMITTED: the layer has it and will call blk_layer_go() or blk_layer_end()
+ * @BLK_DONE: it is finished, io->status says how; it completes at the owner's next poll
+ */
+enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE };
+
+/**
+ * struct blk_ops - what drives a device
+ * @size: sizeof(struct blk_ops)
+ * @close: free what blk_new() did not make; NULL: nothing
+ * @map_new: make one owner's way through the device. @table is what blk_swap() was given, or the
+ *	device's own (riser_blk.table). Any thread calls it. It embeds a struct blk_map, calls
+ *	blk_map_init(), and a layer opens its lower channels with blk_map_add_lower()
+ * @map_free: the reverse, in the owner's thread; lower channels are closed by the core. Takes what
+ *	a failed @map_new left
+ * @submit: leaf: start an I/O that passed every check. Ends in blk_done() (from here: completes at
+ *	the next poll) or blk_end() (from a poll). May call blk_again() when a queue is full and
+ *	blk_bounce() when the memory cannot be reached
+ * @map: layer: one frame was pushed, whose end_io may be set; see enum blk_verdict
+ * @start: leaf: called in the owner's thread before its first I/O; NULL: nothing
+ * @poll: leaf: called at every poll of the owner; return how many things were done
+ * @arm: leaf: as struct poller
+ * @next_deadline: leaf: as struct poller
+ * @buf_alloc: memory that the device reaches without a copy (limits.reach BLK_REACH_OWN)
+ * @buf_free: its reverse
+ * @stats: add what only the driver knows
+ */
+struct blk_ops {
+	size_t size;
+	void (*close)(struct riser_blk *b);
+	int (*map_new)(struct riser_blk *b, void *table, struct riser_blk_channel *c,
+		       struct blk_map **out, struct riser_err *err);
+	void (*map_free)(struct blk_map *m);
+	void (*submit)(struct blk_map *m, struct riser_blk_io *io);
+	enum blk_verdict (*map)(struct blk_map *m, struct riser_blk_io *io);
+	void (*start)(struct blk_map *m);
+	int (*poll)(struct blk_map *m);
+	int (*arm)(struct blk_map *m);
+	uint64_t (*next_deadline)(struct blk_map *m);
+	int (*buf_alloc)(struct riser_blk *b, size_t len, void **out, struct riser_err *err);
+	void (*buf_free)(struct riser_blk *b, void *buf, size_t len);
+	void (*stats)(struct blk_map *m, struct riser_blk_stats *stats);
+};
+
+/**
+ * blk_new - a device with defaults: 512-byte blocks, nothing supported but read and write
+ * @r: the context
+ * @ops: what drives it
+ * @priv: for @ops; freed by ops->close
+ * @out: the device, one reference held
+ * @err: filled on failure
+ *
+ * The caller fills in sectors, limits, features and description before any channel is opened.
+ *
+ * Return: 0 or -ENOMEM. On failure @priv stays the caller's.
+ */
+int blk_new(struct riser *r, const struct blk_ops *ops, void *priv, struct riser_blk **out,
+	    struct riser_err *err);
+
+/**
+ * blk_set_geometry - block size by the URI's key "block", and the size
+ * @b: the device
+ * @u: its URI
+ * @size: bytes; has to be a multiple of the block size, and not 0
+ * @err: filled on failure
+ *
+ * Return: 0 or -EINVAL.
+ */
+int blk_set_geometry(struct riser_blk *b, const struct uri *u, uint64_t size,
+		     struct riser_err *err);
+
+/* A device lives while it is open or a channel on it exists. */
+struct riser_blk *blk_get(struct riser_blk *b);
+void blk_put(struct riser_blk *b);
+
+/* Take over the limits and features of a device below; call for each of them. */
+void blk_stack_limits(struct riser_blk *b, const struct riser_blk *lower);
+
+void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_channel *c);
+
+/**
+ * blk_map_add_lower - open a channel of a map on a device below
+ * @m: after blk_map_init()
+ * @lower: the device
+ * @err: filled on failure
+ *
+ * Return: 0 or a negative errno; the channel is m->lowers[m->nlowers - 1].
+ */
+int blk_map_add_lower(struct blk_map *m, struct riser_blk *lower, struct riser_err *err);
+
+/*
+ * One look-up for reads and writes: the whole device lies at @base of a lower channel of @m.
+ * Everything else goes through ops->map. Pure: it changes nothing but @m.
+ */
+void blk_map_set_linear(struct blk_map *m, struct riser_blk_channel *lower, uint64_t base);
+
+/* In ops->map: send the I/O on to @lower, at @sector there. */
+static inline enum blk_verdict blk_remap(struct riser_blk_io *io, struct riser_blk_channel *lower,
+					 uint64_t sector)
+{
+	io_priv(io)->cur = lower;
+	io->sector = sector;
+	return BLK_REMAPPED;
+}
+
+/* After BLK_SUBMITTED: send it on, or finish it (at the owner's next poll). */
+void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector);
+void blk_layer_end(struct riser_blk_io *io, enum riser_blk_status status);
+
+/* Leaf: no room now; the core submits it again, in order, at the owner's polls. */
+void blk_again(struct blk_map *m, struct riser_blk_io *io);
+/* Leaf: the memory cannot be used; the core submits it again with other memory, and counts it. */
+void blk_bounce(struct blk_map *m, struct riser_blk_io *io);
+
+/* The bytes that an I/O moves. */
+static inline size_t blk_bytes(const struct riser_blk_io *io)
+{
+	return (size_t)io->count << RISER_SECTOR_SHIFT;
+}
+
+/* Whether every piece of an I/O's memory starts and ends at a multiple of limits.buf_align and
+ * crosses no multiple of limits.seg_boundary. */
+bool blk_memory_ok(const struct blk_limits *limits, const struct riser_blk_io *io);
+
+/* Copy an I/O's data to or from one piece of memory. */
+void blk_copy_in(void *to, const struct riser_blk_io *io);
+void blk_copy_out(const struct riser_blk_io *io, const void *from);
+
+/* The leaf's status for an errno (positive or negative). */
+enum riser_blk_status blk_status_of(int error);
+
+#endif

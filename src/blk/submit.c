@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * The way of an I/O: get, submit, down, up, put. See blk.h for the picture.
+ *
+ * A read or write without flags, that keeps to the limits, takes the fast path: in a layer whose
+ * map is one extent it pushes a frame, shifts the sector and is at the level below, without a call
+ * into the layer; at a leaf it is with the driver. Everything else is slow(), which checks each
+ * rule and may cut, emulate or refuse.
+ */
+#include "base/riser.h"
+#include "blk/source.h"
+
+struct riser_blk_io *riser_blk_io_get(struct riser_blk_channel *c)
+{
+	struct riser_blk_io *io = c->pool;
+
+	if (unlikely(!io))
+		return NULL;
+	c->pool = io_priv(io)->next;
+	io->flags = 0;
+	io->iov_off = 0;
+	io->meta = NULL;
+	return io;
+}
+
+void riser_blk_io_put(struct riser_blk_io *io)
+{
+	struct riser_blk_channel *c = io_priv(io)->channel;
+
+	io_priv(io)->next = c->pool;
+	c->pool = io;
+}
+
+void riser_blk_submit(struct riser_blk_io *io)
+{
+	struct io_priv *p = io_priv(io);
+	struct riser_blk_channel *c = p->channel;
+
+	p->cur = c;
+	p->sector = io->sector;
+	io->raw_status = 0;
+	c->submit(c, io);
+}
+
+/* What holds for every I/O at every level. Return: RISER_BLK_OK to go on. */
+static enum riser_blk_status check(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+{
+	const struct riser_blk *b = c->b;
+
+	if (io->op > RISER_BLK_COMPARE)
+		return RISER_BLK_NOTSUPP;
+	if (io->op == RISER_BLK_FLUSH)
+		return RISER_BLK_OK;
+	if (!io->count || (io->sector | io->count) & c->align_mask || io->count > c->sectors ||
+	    io->sector > c->sectors - io->count)
+		return RISER_BLK_INVALID;
+	if (b->read_only && io->op != RISER_BLK_READ && io->op != RISER_BLK_COMPARE)
+		return RISER_BLK_INVALID;
+	if ((io->op == RISER_BLK_DISCARD && !b->discard) ||
+	    (io->op == RISER_BLK_COMPARE && !b->compare))
+		return RISER_BLK_NOTSUPP;
+	return RISER_BLK_OK;
+}
+
+static cold
+void slow(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	enum riser_blk_status status = check(c, io);
+
+	if (status != RISER_BLK_OK)
+		blk_done(io, status);
+	else if (io->op == RISER_BLK_FLUSH && !c->b->write_cache)
+		blk_done(io, RISER_BLK_OK);
+	else if (cut_wanted(c, io))
+		cut_start(c, io);
+	else
+		blk_go_on(c, io);
+}
+
+/* A read or write without flags, not empty, within limits and device. */
+static inline bool is_fast(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+{
+	return io->count - 1 < c->fast_max && (io->op | io->flags << 8) <= c->fast_kinds &&
+	       io->sector <= c->sectors - io->count;
+}
+
+/*
+ * Count in, then look at the gate. The order pairs with gate_close(), by membarrier there or by
+ * the fence here.
+ */
+static inline bool enter(struct riser_blk_channel *c, struct riser_blk_io *io, bool fence,
+			 struct blk_map **m)
+{
+	if (fence) {
+		owner_inc_fence(&c->inflight);
+		*m = load_seq_cst(&c->gate);
+	} else {
+		owner_inc(&c->inflight);
+		*m = load_acquire(&c->gate);
+	}
+	if (likely(*m))
+		return true;
+	gate_defer(c, io);
+	return false;
+}
+
+static inline __attribute__((always_inline)) void submit_leaf(struct riser_blk_channel *c,
+							      struct riser_blk_io *io, bool fence)
+{
+	struct blk_map *m;
+
+	if (!enter(c, io, fence, &m))
+		return;
+	if (likely(is_fast(c, io) && !((io->sector | io->count) & c->align_mask)))
+		m->ops->submit(m, io);
+	else
+		slow(c, io);
+}
+
+/* Alignment is left to the leaf. */
+static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_channel *c,
+							       struct riser_blk_io *io, bool fence)
+{
+	struct blk_frame *f = c->frames;
+	struct io_priv *p = io_priv(io);
+	struct riser_blk_channel *lower;
+	struct blk_map *m;
+
+	if (!enter(c, io, fence, &m))
+		return;
+	if (unlikely(!is_fast(c, io) || !f)) {
+		slow(c, io);
+		return;
+	}
+	c->frames = f->up;
+	f->up = p->frame;
+	p->frame = f;
+	io->sector += c->fast_base;
+	lower = c->fast_lower;
+	p->cur = lower;
+	lower->submit(lower, io);
+}
+
+static void leaf(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_leaf(c, io, false);
+}
+
+static void leaf_fenced(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_leaf(c, io, true);
+}
+
+static void layer(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_layer(c, io, false);
+}
+
+static void layer_fenced(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_layer(c, io, true);
+}
+
+/* The owner's first I/O on this channel. */
+static cold
+void first(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	bool fence = !c->b->r->membarrier;
+
+	owner_start(c);
+	if (c->map->ops->submit)
+		c->submit = fence ? leaf_fenced : leaf;
+	else
+		c->submit = fence ? layer_fenced : layer;
+	c->submit(c, io);
+}
+
+void channel_set_submit(struct riser_blk_channel *c)
+{
+	c->submit = first;
+}
+
+void blk_pop(struct riser_blk_io *io)
+{
+	struct io_priv *p = io_priv(io);
+	struct blk_frame *f = p->frame;
+	struct riser_blk_channel *c = f->channel;
+
+	p->frame = f->up;
+	p->cur = c;
+	f->end_io = NULL;
+	f->up = c->frames;
+	c->frames = f;
+}
+
+void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	struct blk_map *m = c->map;
+
+	if (m->ops->submit) {
+		m->ops->submit(m, io);
+		return;
+	}
+	/* Where map answers DONE the frame is free again, for the next that waits for one. */
+	for (; io; io = io_pop(&c->waiters)) {
+		struct io_priv *p = io_priv(io);
+		struct blk_frame *f = c->frames;
+
+		if (!f) {
+			io_push(&c->waiters, io);
+			return;
+		}
+		c->frames = f->up;
+		f->up = p->frame;
+		p->frame = f;
+		switch (m->ops->map(m, io)) {
+		case BLK_REMAPPED:
+			p->cur->submit(p->cur, io);
+			return;
+		case BLK_SUBMITTED:
+			return;
+		case BLK_DONE:
+			blk_pop(io);
+			blk_done(io, io->status);
+			break;
+		}
+	}
+}
+
+static void next_waiter(struct riser_blk_channel *c)
+{
+	struct riser_blk_io *io = io_pop(&c->waiters);
+
+	if (io)
+		blk_go_on(c, io);
+}
+
+void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector)
+{
+	blk_remap(io, lower, sector);
+	lower->submit(lower, io);
+}
+
+void blk_layer_end(struct riser_blk_io *io, enum riser_blk_status status)
+{
+	blk_pop(io);
+	blk_done(io, status);
+	next_waiter(io_priv(io)->cur);
+}
+
+/* Up from the level that it is at; io->status is set. */
+static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
+{
+	struct io_priv *p = io_priv(io);
+	struct riser_blk_channel *c = p->cur;
+	struct blk_frame *f;
+
+	for (;;) {
+		f = p->frame;
+		/* The last touch of anything that a table owns: pairs with gate_drained(). */
+		owner_dec_release(&c->inflight);
+		if (!f)
+			break;
+		if (unlikely(f->end_io)) {
+			if (f->end_io(f, io))
+				return;
+			f->end_io = NULL;
+		}
+		p->frame = f->up;
+		c = f->channel;
+		f->up = c->frames;
+		c->frames = f;
+		p->cur = c;
+		if (unlikely(c->waiters.head))
+			next_waiter(c);
+	}
+	io->sector = p->sector;
+	c->stats.ios++;
+	if (unlikely(io->status))
+		c->stats.errors++;
+	io->done(io);
+}
+
+void blk_end(struct riser_blk_io *io, enum riser_blk_status status)
+{
+	io->status = (uint8_t)status;
+	end(io);
+}
+
+int blk_run_done(struct blk_owner *o)
+{
+	struct riser_blk_io *io = o->done, *last = o->done_tail, *next;
+	int n = 1;
+
+	for (o->done = NULL; io != last; io = next, n++) {
+		next = io_priv(io)->next;
+		end(io);
+	}
+	end(io);
+	return n;
+}
+
+void blk_again(struct blk_map *m, struct riser_blk_io *io)
+{
+	struct riser_blk_channel *c = m->c;
+
+	if (!c->again.head)
+		list_add_tail(&c->owner->retry, &c->retry);
+	io_push(&c->again, io);
+}
+
+/* Return: how many found room. */
+int blk_run_again(struct riser_blk_channel *c)
+{
+	struct io_queue q = c->again;
+	struct riser_blk_io *io;
+	int n = 0;
+
+	c->again.head = NULL;
+	list_del(&c->retry);
+	while ((io = io_pop(&q))) {
+		c->map->ops->submit(c->map, io);
+		if (c->again.tail == io && c->again.head)
+			break;
+		n++;
+	}
+	while ((io = io_pop(&q)))
+		io_push(&c->again, io);
+	return n;
+}

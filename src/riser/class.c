@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* What a URI may begin with, and what drives a PCI function where a block device is wanted. */
+#include "riser/class.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "base/riser.h"
+#include "base/uri.h"
+#include "blk/source.h"
+#include "pci/pci.h"
+#include <errno.h>
+
+#define SCHEMES_MAX 64
+
+static const char *block_scheme(struct riser *r, unsigned index)
+{
+	const struct blk_source *const *s = r->registry->sources;
+	const struct pci_access *const *a = r->registry->accesses;
+
+	for (; *s; s++)
+		if ((*s)->scheme && index-- == 0)
+			return (*s)->scheme;
+	for (; *a; a++)
+		if (index-- == 0)
+			return (*a)->scheme;
+	return NULL;
+}
+
+static const char *access_scheme(struct riser *r, unsigned index)
+{
+	const struct pci_access *const *a = r->registry->accesses;
+
+	for (; *a; a++)
+		if (index-- == 0)
+			return (*a)->scheme;
+	return NULL;
+}
+
+const char *riser_schemes(struct riser *r, enum riser_uri_kind kind, unsigned index)
+{
+	switch (kind) {
+	case RISER_URI_BLOCK:
+		return block_scheme(r, index);
+	case RISER_URI_NVME:
+		return access_scheme(r, index);
+	default:
+		return NULL;
+	}
+}
+
+static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
+{
+	const char *words[SCHEMES_MAX] = { NULL }, *near;
+
+	for (unsigned i = 0; i < SCHEMES_MAX - 1; i++) {
+		words[i] = block_scheme(r, i);
+		if (!words[i])
+			break;
+	}
+	near = parse_nearest(scheme, words);
+	return err_set(err, -EINVAL, "unknown scheme '%s'%s%s%s", scheme,
+		       near ? "; did you mean '" : "", near ? near : "", near ? ":'?" : "");
+}
+
+int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
+	       struct riser_err *err)
+{
+	const struct blk_source *const *s = r->registry->sources;
+
+	if (!pci_access_find(r, u->scheme))
+		return unknown_scheme(r, u->scheme, err);
+	/* One driver takes PCI functions so far; it refuses what is not its class. */
+	while (*s && !(*s)->pci_class)
+		s++;
+	if (!*s)
+		return err_set(err, -ENODEV, "%s: this build has no block driver for PCI functions",
+			       u->scheme);
+	return (*s)->open(r, u, flags, out, err);
+}
