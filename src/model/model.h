@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* What tests may do to a device model, and see of it, beyond what the driver can. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "pci/pci.h"
+
+/**
+ * struct model_nvme_counters - what a model of an NVMe controller has seen
+ * @admin: admin commands fetched, by opcode
+ * @io: I/O commands fetched, by opcode
+ * @completions: completion queue entries posted
+ * @doorbells: changes of doorbells seen
+ * @interrupts: MSI-X messages sent
+ * @dma_refused: DMA to addresses that its IOMMU does not map
+ * @dma_refused_iova: the last of them
+ * @inflight: commands fetched and not completed now, without AER
+ * @resets: controller resets (CC.EN cleared)
+ * @function_resets: function resets
+ */
+struct model_nvme_counters {
+	uint64_t admin[256];
+	uint64_t io[256];
+	uint64_t completions;
+	uint64_t doorbells;
+	uint64_t interrupts;
+	uint64_t dma_refused;
+	uint64_t dma_refused_iova;
+	uint64_t inflight;
+	uint64_t resets;
+	uint64_t function_resets;
+};
+
+/* Any thread may call these; @d was opened with the scheme "model". */
+void model_nvme_get_counters(struct pci_dev *d, struct model_nvme_counters *counters);
+
+/* Add rules, in the grammar of the key "fault". Return: 0 or -EINVAL with a sentence. */
+int model_nvme_fault_add(struct pci_dev *d, const char *rules, struct riser_err *err);
+/* Forget all rules; what they did already stays. */
+void model_nvme_fault_clear(struct pci_dev *d);
+
+#endif
