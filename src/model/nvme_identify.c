@@ -184,7 +184,7 @@ static uint32_t model_identify_fill(struct model_nvme *m, struct model_cmd *cmd,
 	case RISER_NVME_CNS_NS_CTRLS:
 		if (!model_ns_find(m, nsid))
 			return MODEL_DNR(RISER_NVME_ST_INVALID_NS);
-		/* fall through */
+		__attribute__((fallthrough));
 	case RISER_NVME_CNS_CTRLS:
 		if (cntid <= MODEL_CNTLID) {
 			words[0] = to_le16(1);
