@@ -111,6 +111,14 @@ void model_nvme_fatal(struct model_nvme *m)
 	clock_bump_of(&m->r->clock);
 }
 
+void model_nvme_vanish(struct model_nvme *m)
+{
+	store_relaxed(&m->gone, true);
+	m->running = false;
+	m->activity++;
+	clock_bump_of(&m->r->clock);
+}
+
 static void model_enable(struct model_nvme *m)
 {
 	if (m->stuck_off)
@@ -323,7 +331,10 @@ static void model_step_timers(struct model_nvme *m, uint64_t *next)
 		}
 		list_del(&cmd->timer);
 		m->activity++;
-		model_cmd_start(m, cmd);
+		if (cmd->status)
+			model_cmd_finish(m, cmd, cmd->status);
+		else
+			model_cmd_start(m, cmd);
 		if (!m->running)
 			break;
 	}

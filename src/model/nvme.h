@@ -253,6 +253,8 @@ void model_nvme_function_reset(struct model_nvme *m);
 uint64_t model_nvme_inflight(const struct model_nvme *m);
 /* CSTS.CFS: nothing moves any more until a reset. */
 void model_nvme_fatal(struct model_nvme *m);
+/* As if pulled out: all-ones from now on. */
+void model_nvme_vanish(struct model_nvme *m);
 
 /* nvme_queue.c */
 int model_pool_init(struct model_nvme *m);
@@ -262,13 +264,14 @@ void model_cmd_put(struct model_nvme *m, struct model_cmd *cmd);
 void model_cmd_hold(struct model_cmd *cmd, enum model_cmd_state state);
 /* End a command: post its entry, or let it wait for room. @cmd is gone afterwards. */
 void model_cmd_finish(struct model_nvme *m, struct model_cmd *cmd, uint32_t status);
-/* Fetched, or its delay is over: do it. */
+/* Fetched: do it. */
 void model_cmd_start(struct model_nvme *m, struct model_cmd *cmd);
 /* The backing has it; and is done with it (the next step goes on). */
 uint32_t model_cmd_back(struct model_nvme *m, struct model_cmd *cmd);
 void model_cmd_backed(struct model_nvme *m, struct model_cmd *cmd, uint32_t status);
 void model_cmd_resume(struct model_nvme *m, struct model_cmd *cmd);
-void model_cmd_delay(struct model_nvme *m, struct model_cmd *cmd, uint64_t due);
+/* It starts at @due; or ends then, where @status is not 0. */
+void model_cmd_delay(struct model_nvme *m, struct model_cmd *cmd, uint64_t due, uint32_t status);
 /* End a delayed or lost command early. Return: false when the backing has it. */
 bool model_cmd_abort(struct model_nvme *m, struct model_cmd *cmd, uint32_t status);
 void model_queue_open_cq(struct model_nvme *m, unsigned qid, uint64_t base, uint32_t size,
@@ -299,9 +302,9 @@ void model_fault_start(struct model_nvme *m, struct model_cmd *cmd);
 bool model_fault_stuck(struct model_nvme *m, bool enable);
 int model_fault_parse(struct model_nvme *m, const char *rules, struct riser_err *err);
 void model_fault_clear(struct model_nvme *m);
-/* Does a rule say so of this Abort command? */
-bool model_fault_abort_refused(struct model_nvme *m, const struct model_cmd *cmd);
-bool model_fault_abort_lies(struct model_nvme *m, const struct model_cmd *cmd);
+/* Does a rule say so of the Abort command under way? */
+bool model_fault_abort_refused(struct model_nvme *m);
+bool model_fault_abort_lies(struct model_nvme *m);
 
 /* nvme_event.c */
 void model_event_raise(struct model_nvme *m, unsigned type, unsigned info, unsigned lid);

@@ -93,9 +93,9 @@ static uint32_t model_abort(struct model_nvme *m, struct model_cmd *cmd)
 	unsigned sqid = le32(cmd->sqe.cdw10) & 0xffff, cid = le32(cmd->sqe.cdw10) >> 16;
 
 	cmd->dw0 = 1;
-	if (sqid > m->cfg.queues || !m->sqs[sqid].live || model_fault_abort_refused(m, cmd))
+	if (sqid > m->cfg.queues || !m->sqs[sqid].live || model_fault_abort_refused(m))
 		return 0;
-	if (model_fault_abort_lies(m, cmd)) {
+	if (model_fault_abort_lies(m)) {
 		cmd->dw0 = 0;
 		return 0;
 	}

@@ -263,11 +263,12 @@ void model_cmd_resume(struct model_nvme *m, struct model_cmd *cmd)
 		model_cmd_finish(m, cmd, status);
 }
 
-void model_cmd_delay(struct model_nvme *m, struct model_cmd *cmd, uint64_t due)
+void model_cmd_delay(struct model_nvme *m, struct model_cmd *cmd, uint64_t due, uint32_t status)
 {
 	struct list *at = m->delayed.prev;
 
 	cmd->due = due;
+	cmd->status = status;
 	model_cmd_hold(cmd, MODEL_CMD_DELAYED);
 	while (at != &m->delayed && list_entry(at, struct model_cmd, timer)->due > due)
 		at = at->prev;
