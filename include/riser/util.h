@@ -47,6 +47,34 @@ RISER_API char *riser_format_size(uint64_t bytes, char *buf, size_t len);
  */
 RISER_API const char *riser_nearest(const char *word, const char *const *words);
 
+/**
+ * riser_uri_get - the value of a key of a URI
+ * @uri: such as "model:nvme?nsid=2"
+ * @key: such as "nsid"
+ * @buf: receives the value, unescaped
+ * @len: of @buf
+ *
+ * Return: 0, -ENOENT when the key is not there, -EINVAL for what is no URI, -ERANGE when @buf is
+ * too small, -ENOMEM.
+ */
+RISER_API int riser_uri_get(const char *uri, const char *key, char *buf, size_t len);
+
+/**
+ * riser_uri_is_harmless - whether losing what is behind a controller harms nobody
+ * @r: the context
+ * @uri: an NVMe controller; block devices are judged by riser_blk_is_safe_to_destroy()
+ * @out: true for models on harmless backings, and for emulators; false for hardware
+ * @err: filled on failure; may be NULL
+ *
+ * Nothing is sent to the controller. A model's backing is opened for reading, to be judged.
+ *
+ * A scheme that is unknown is not harmless; opening the controller will say so.
+ *
+ * Return: 0; -EINVAL for what is no URI; what opening a backing said.
+ */
+RISER_API int riser_uri_is_harmless(struct riser *r, const char *uri, bool *out,
+				    struct riser_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "base/util.h"
 #include <errno.h>
+#include <riser/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,25 @@ const char *uri_get(const struct uri *u, const char *key)
 		if (!strcmp(u->keys[i].name, key))
 			return u->keys[i].value;
 	return NULL;
+}
+
+int riser_uri_get(const char *uri, const char *key, char *buf, size_t len)
+{
+	const char *value;
+	struct uri u;
+	int rc = uri_parse(uri, &u, NULL);
+
+	if (rc)
+		return rc;
+	value = uri_get(&u, key);
+	if (!value)
+		rc = -ENOENT;
+	else if (strlen(value) >= len)
+		rc = -ERANGE;
+	else
+		strcpy(buf, value);
+	uri_free(&u);
+	return rc;
 }
 
 int uri_get_size(const struct uri *u, const char *key, uint64_t *out, struct riser_err *err)

@@ -8,6 +8,7 @@
 #include "base/uri.h"
 #include "blk/source.h"
 #include "pci/pci.h"
+#include "publish/publish.h"
 #include <errno.h>
 
 #define SCHEMES_MAX 64
@@ -36,6 +37,16 @@ static const char *access_scheme(struct riser *r, unsigned index)
 	return NULL;
 }
 
+static const char *publisher(struct riser *r, unsigned index)
+{
+	const struct publish_ops *const *p = r->registry->publishers;
+
+	for (; *p; p++)
+		if (index-- == 0)
+			return (*p)->name;
+	return NULL;
+}
+
 const char *riser_schemes(struct riser *r, enum riser_uri_kind kind, unsigned index)
 {
 	switch (kind) {
@@ -43,9 +54,10 @@ const char *riser_schemes(struct riser *r, enum riser_uri_kind kind, unsigned in
 		return block_scheme(r, index);
 	case RISER_URI_NVME:
 		return access_scheme(r, index);
-	default:
-		return NULL;
+	case RISER_URI_PUBLISH:
+		return publisher(r, index);
 	}
+	return NULL;
 }
 
 static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
