@@ -116,6 +116,12 @@ void json_u64(struct json *j, const char *key, uint64_t v)
 	fprintf(j->f, "%" PRIu64, v);
 }
 
+void json_digits(struct json *j, const char *key, const char *digits)
+{
+	lead(j, key);
+	fputs(digits, j->f);
+}
+
 void json_i64(struct json *j, const char *key, int64_t v)
 {
 	lead(j, key);

@@ -27,6 +27,8 @@ void json_end(struct json *j);
 void json_str(struct json *j, const char *key, const char *s);
 void json_strn(struct json *j, const char *key, const char *s, size_t len);
 void json_u64(struct json *j, const char *key, uint64_t v);
+/* @digits is a number already written out, of any length. */
+void json_digits(struct json *j, const char *key, const char *digits);
 void json_i64(struct json *j, const char *key, int64_t v);
 void json_f64(struct json *j, const char *key, double v);
 void json_bool(struct json *j, const char *key, bool v);

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Bad input, with its sentences and exit codes.
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
+truncate -s 1M disk
+truncate -s 2M larger
+
+# from TEXT says-arguments…: with TEXT on standard input
+from()
+{
+	local text=$1
+
+	shift
+	says "$@" < <(printf '%s' "$text")
+}
+
+refuses 2 "riser info: unknown scheme 'modle'; did you mean 'model:'?" info modle:nvme
+refuses 2 "riser info: unknown scheme 'gopher'*" info gopher:disk
+refuses 2 "riser info: an empty URI: *" info ''
+refuses 2 "riser info: mem: *" info mem:lots
+refuses 2 "riser info: file: unknown key 'drect'; did you mean 'direct'?" info 'file:disk?drect=1'
+refuses 4 'riser info: cannot open missing: No such file or directory' info missing
+refuses 4 'riser copy: cannot open missing: No such file or directory' copy disk missing
+refuses 4 'riser info: cannot open disk/below: Not a directory' info disk/below
+
+refuses 1 'riser read: length 100 is not a multiple of the 512-byte blocks of disk' \
+	read disk --length 100
+refuses 1 'riser read: offset 7 is not a multiple of the 512-byte blocks of disk' \
+	read disk --offset 7
+refuses 1 'riser read: offset 2097152 is beyond the end of disk (1048576 bytes)' \
+	read disk --offset 2M
+refuses 1 'riser read: 1048576 bytes from offset 512 reach beyond the end of disk (1048576 bytes)' \
+	read disk --offset 512 --length 1M
+refuses 1 'riser zero: 2097152 bytes from offset 0 reach beyond the end of disk (1048576 bytes)' \
+	zero disk --length 2M
+refuses 1 'riser copy: larger (2097152 bytes) does not fit on disk (1048576 bytes)' \
+	copy larger disk
+try 'riser write of half a block ends with 1' from 'half a block' 1 \
+	'riser write: the input is 12 bytes long, not a multiple of the 512-byte blocks of disk' \
+	write disk
+try 'riser write beyond the end ends with 1' from "$(printf '%1024s' '')" 1 \
+	'riser write: the input reaches beyond the end of disk (1048576 bytes)' \
+	write disk --offset 1048064
+refuses 1 'riser bench: --bs 1536 is not a multiple of the 4096-byte blocks of *' \
+	bench 'mem:1M?block=4096' --bs 1536
+refuses 1 'riser bench: disk is smaller than --bs' bench disk --bs 2M
+refuses 2 'riser bench: --verify reads back what was written: *' bench disk --verify
+refuses 2 'riser bench: --bs wants a multiple of 512 bytes, at most 64M' bench disk --bs 1
+refuses 2 'riser bench: --iodepth wants 1 to 4096' bench disk --iodepth 0
+
+refuses 2 'riser info: /dev/null is neither a regular file nor a block device' info /dev/null
+if [ "$(id -u)" != 0 ]; then
+	chmod 444 disk
+	refuses 3 'riser zero: cannot open disk: Permission denied' zero disk
+	chmod 644 disk
+fi
+tap_end

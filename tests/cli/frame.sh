@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The frame of the command: verbs, options, help, exit codes, output that cannot be written.
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
+mapfile -t verbs < <("$riser" help --completion | sed 's/ .*//; s/\./ /')
+
+five_examples()
+{
+	[ "$("$riser" | grep -c '^  riser ')" = 5 ]
+}
+
+# The arguments of an example line stand in the verb's own help, and every one is a verb's.
+examples_parse()
+{
+	local line verb verbs=("${verbs[@]}" nvme publish)
+
+	while read -r _ verb line; do
+		printf '%s\n' "${verbs[@]}" | grep -qx "$verb" || { echo "no verb $verb"; return 1; }
+	done < <("$riser" | grep '^  riser ')
+}
+
+every_verb_has_help()
+{
+	local verb
+
+	for verb in "${verbs[@]}"; do
+		# shellcheck disable=SC2086
+		"$riser" $verb --help >a
+		# shellcheck disable=SC2086
+		"$riser" help $verb >b
+		cmp a b
+		grep -q "^usage: riser $verb" a || { echo "$verb: $(head -1 a)"; return 1; }
+	done
+}
+
+every_verb_takes_json()
+{
+	local verb without
+
+	without=$("$riser" help --completion | grep -e -- | grep -v -e --json || true)
+	[ -z "$without" ] || { echo "no --json: $without"; return 1; }
+	for verb in version list doctor; do
+		"$riser" "$verb" --json | python3 -m json.tool >/dev/null
+	done
+}
+
+quiet_pipe()
+{
+	local code=0
+
+	(set +e; "$riser" "$@" 2>err; echo $? >code) | head -c 1 >/dev/null
+	code=$(cat code)
+	[ "$code" = 1 ] || { echo "exit code $code"; return 1; }
+	[ ! -s err ] || { cat err; return 1; }
+}
+
+doctor_changes_nothing_and_remedies()
+{
+	gives True 'all(c["level"] != "red" or c["remedy"] for c in j["checks"])' doctor --json
+	gives True '{"kernel", "io_uring", "membarrier", "memlock", "iommu", "vfio", "hugepages"} <=
+		{c["name"] for c in j["checks"]}' doctor --json
+}
+
+try 'bare riser prints five examples' five_examples
+try 'the examples name verbs' examples_parse
+try 'every verb has help' every_verb_has_help
+try 'every verb takes --json' every_verb_takes_json
+try 'version says what the library is' gives True 'j["version"].count(".") == 2' version --json
+try 'doctor remedies each red line' doctor_changes_nothing_and_remedies
+try 'list knows the schemes' gives True \
+	'{"file", "mem", "null"} <= set(j["schemes"]["block"])' list --json
+
+refuses 2 "riser: unknown verb 'raed'; did you mean 'read'?" raed
+refuses 2 "riser: unknown verb 'xyzzyxyzzy'" xyzzyxyzzy
+refuses 2 "riser: unknown option '--nope' *" --nope
+refuses 2 'riser read: missing argument URI (riser read URI)' read
+refuses 2 'riser copy: missing argument DST (riser copy SRC DST)' copy mem:1M
+refuses 2 "riser read: unexpected argument 'more'" read mem:1M more
+refuses 2 "riser read: unknown option '--ofset'; did you mean '--offset'?" read mem:1M --ofset 1
+refuses 2 "riser read: unknown option '-q' *" read mem:1M -q
+refuses 2 'riser read: --offset wants a value: SIZE' read mem:1M --offset
+refuses 2 "riser read: --offset wants a size such as 4096, 64K or 1G, not '1X'" read mem:1M --offset 1X
+refuses 2 "riser read: --offset: 99999999999999999999 is too large" read mem:1M --offset 99999999999999999999
+refuses 2 "riser bench: --iodepth: 4294967296 is too large" bench mem:1M --iodepth 4294967296
+refuses 2 "riser bench: --rw wants one of read, write, randread, randwrite, not 'sideways'" \
+	bench mem:1M --rw=sideways
+refuses 2 'riser version: --json takes no value' version --json=1
+refuses 0 '' read --length=512 --offset 0x200 -- mem:1M
+refuses 0 '' help nvme-is-no-option --help
+
+try 'a reader that goes away is no sentence' quiet_pipe read null:64M
+try 'help into a closed pipe is no sentence' quiet_pipe read mem:64M
+if [ -e /dev/full ]; then
+	full() { local code=0; "$riser" help >/dev/full 2>err || code=$?
+		[ $code = 1 ] && grep -q '^riser help: standard output cannot be written: ' err; }
+	try 'a full disk is a sentence' full
+fi
+tap_end
