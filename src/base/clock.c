@@ -59,8 +59,14 @@ static void wake_all(struct clock *c)
 
 void clock_bump_slow(struct clock *c)
 {
+	/*
+	 * The exchange orders what was done before the look at the participants; clock_join()
+	 * orders joining before the look for work. So whoever is not seen here sees the work.
+	 */
+	__atomic_fetch_add(&c->activity, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&c->nparts, __ATOMIC_SEQ_CST))
+		return;
 	pthread_mutex_lock(&c->lock);
-	__atomic_fetch_add(&c->activity, 1, __ATOMIC_ACQ_REL);
 	if (c->nidle)
 		wake_all(c);
 	pthread_mutex_unlock(&c->lock);
@@ -101,7 +107,7 @@ void clock_join(struct riser *r, struct clock_part *part)
 	list_add_tail(&c->parts, &part->link);
 	part->joined = true;
 	part->idle = false;
-	c->nparts++;
+	__atomic_fetch_add(&c->nparts, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -114,7 +120,7 @@ void clock_leave(struct riser *r, struct clock_part *part)
 	pthread_mutex_lock(&c->lock);
 	list_del(&part->link);
 	part->joined = false;
-	c->nparts--;
+	__atomic_fetch_sub(&c->nparts, 1, __ATOMIC_SEQ_CST);
 	if (part->idle)
 		c->nidle--;
 	part->idle = false;
@@ -130,7 +136,7 @@ void clock_idle(struct riser *r, struct clock_part *part, uint64_t seen, uint64_
 
 	clock_join(r, part);
 	pthread_mutex_lock(&c->lock);
-	if (c->activity != seen)
+	if (__atomic_load_n(&c->activity, __ATOMIC_ACQUIRE) != seen)
 		goto out;
 	part->next = next;
 	part->idle = true;

@@ -223,9 +223,10 @@ void riser_exec_leave(struct riser_exec *x)
 
 static int wait_virtual(struct riser_exec *x, uint64_t until)
 {
-	uint64_t seen = clock_activity(x->r);
+	uint64_t seen;
 
 	clock_join(x->r, &x->part);
+	seen = clock_activity(x->r);
 	if (riser_exec_poll(x) > 0)
 		return 1;
 	clock_idle(x->r, &x->part, seen, min_of(riser_exec_next_deadline(x), until));

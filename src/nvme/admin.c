@@ -324,13 +324,8 @@ int nvme_serve(struct nvme_ctrl *c)
 	return n;
 }
 
-int nvme_pump(struct nvme_ctrl *c, uint64_t *next)
+int nvme_vanished(struct nvme_ctrl *c)
 {
-	int n = pci_pump(c->pci, next);
-
-	if (likely(n >= 0))
-		return n;
-	*next = TIME_NEVER;
 	if (load_relaxed(&c->dead) || pthread_mutex_trylock(&c->lock))
 		return 0;
 	nvme_recover_die(c, true, "the function is gone");

@@ -151,7 +151,8 @@ struct riser_nvme {
 struct riser_nvme_ns {
 	uint64_t first;  /* of the window */
 	uint64_t blocks; /* of the window */
-	unsigned shift;  /* log2 of the block size */
+	uint32_t block_size;
+	unsigned shift; /* log2 of the block size */
 	uint32_t nsid;
 	/* The largest command in blocks, by opcode, at most @blocks; 0 where the guard refuses it.
 	 */
@@ -199,8 +200,16 @@ int nvme_serve_locked(struct nvme_ctrl *c, uint64_t now);
 void nvme_unlock(struct nvme_ctrl *c);
 /* When the controller has something to do by itself; under the lock. */
 uint64_t nvme_next(struct nvme_ctrl *c);
+/* The access says that the function is gone. Return: 1 when that was news. */
+int nvme_vanished(struct nvme_ctrl *c);
+
 /* Pump the access. Return: how much it did; a vanished function starts the end. */
-int nvme_pump(struct nvme_ctrl *c, uint64_t *next);
+static inline int nvme_pump(struct nvme_ctrl *c, uint64_t *next)
+{
+	int n = pci_pump(c->pci, next);
+
+	return likely(n >= 0) ? n : nvme_vanished(c);
+}
 
 /* A synchronous admin command: any thread, no lock held. See riser_nvme_admin(). */
 int nvme_admin_sync(struct nvme_ctrl *c, struct riser_exec *x, struct riser_nvme_admin *cmd);

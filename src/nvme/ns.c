@@ -85,6 +85,7 @@ static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
 			       "%s: namespace %u carries %u bytes of metadata inside each block: "
 			       "format it without",
 			       name, ns->nsid, ns->ms);
+	ns->block_size = 1u << ns->shift;
 	set_limits(ns);
 	return 0;
 }
@@ -131,7 +132,7 @@ void riser_nvme_ns_get_info(struct riser_nvme_ns *ns, struct riser_nvme_ns_info 
 	*info = (struct riser_nvme_ns_info){
 		.nsid = ns->nsid,
 		.blocks = ns->nsze,
-		.block_size = 1u << ns->shift,
+		.block_size = ns->block_size,
 		.metadata = ns->ms,
 		.max_blocks = ns->max_blocks[RISER_NVME_IO_READ],
 		.id = &ns->id,

@@ -9,17 +9,17 @@
 #define DMA_OFFSET(v) ((v) & (DMA_SLOT_SIZE - 1))
 
 /*
- * Fill the entry at the tail. The dwords that no ordinary command uses (2…5, 13…15) are zero
- * there already; raw commands restore that, see nvme_qpair_send().
+ * The next use of a tracker: its identifier with the generation one up. Then the entry at the tail
+ * is filled. The dwords that no ordinary command uses (2…5, 13…15) are zero there already; raw
+ * commands restore that, see put_whole().
  */
 static inline void put(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t dw01,
 		       uint64_t prp1, uint64_t prp2, uint64_t cdw10, uint32_t cdw12)
 {
-	struct riser_nvme_sqe *sqe = &q->sq[q->tail];
-	uint32_t cid = (uint16_t)(t->cid + q->entries);
+	struct riser_nvme_sqe *sqe = q->tail, *next = sqe + 1;
+	uint32_t cid = (uint16_t)(t->live + q->entries);
 	uint64_t dw = to_le64(dw01 | (uint64_t)cid << 16).raw;
 
-	t->cid = (uint16_t)cid;
 	t->live = cid;
 	memcpy(sqe, &dw, sizeof(dw));
 	sqe->prp1 = to_le64(prp1);
@@ -27,38 +27,19 @@ static inline void put(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint6
 	dw = to_le64(cdw10).raw;
 	memcpy(&sqe->cdw10, &dw, sizeof(dw));
 	sqe->cdw12 = to_le32(cdw12);
-	q->tail = (q->tail + 1) & q->mask;
-}
-
-/* Take the tracker, keep the record, fill the entry. */
-static inline void start(struct riser_nvme_qpair *q, struct nvme_tracker *t,
-			 struct riser_nvme_req *req, uint64_t dw01, uint64_t prp1, uint64_t prp2,
-			 uint64_t cdw10, uint32_t cdw12)
-{
-	q->free = t->next;
-	t->req = req;
-	t->stamp = 0;
-	t->history = (struct nvme_history){ 0 };
-	t->dw01 = dw01;
-	t->prp1 = prp1;
-	t->prp2 = prp2;
-	t->cdw10 = cdw10;
-	t->cdw12 = cdw12;
-	put(q, t, dw01, prp1, prp2, cdw10, cdw12);
-	q->submitted++;
+	if (unlikely(next == q->sq_end))
+		next = q->sq;
+	q->tail = next;
 }
 
 /* Every dword of the entry at the tail; the way of raw commands and of those behind them. */
 cold
 static void put_whole(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 {
-	unsigned i = (unsigned)(t - q->trackers);
-	struct riser_nvme_sqe *sqe = &q->sq[q->tail];
-
 	if (t->history.raw)
-		*sqe = q->raw[i];
+		*q->tail = q->raw[t - q->trackers];
 	else
-		memset(sqe, 0, sizeof(*sqe));
+		memset(q->tail, 0, sizeof(*q->tail));
 	put(q, t, t->dw01, t->prp1, t->prp2, t->cdw10, t->cdw12);
 	if (t->history.raw) {
 		/*
@@ -74,9 +55,7 @@ static void put_whole(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 
 void nvme_qpair_send(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 {
-	t->stamp = 0;
-	t->history.requeue = false;
-	t->history.aborted = false;
+	t->history = (struct nvme_history){ .tries = t->history.tries, .raw = t->history.raw };
 	put_whole(q, t);
 }
 
@@ -150,8 +129,10 @@ static int write_long(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 }
 
 /*
- * One or two pages. Anything odd is a tail call to @long_way, which says what is wrong or does it
- * the long way: nothing in here has its address taken, so that nothing is spilled.
+ * One or two pages. What is refused, or is not one or two pages, is a tail call to @long_way,
+ * which says what is wrong or does it. Nothing in here has its address taken, and the record goes
+ * into the tracker as soon as it is known, so that little is kept in registers: a tracker stays
+ * free until the free list moves on, and the entry at the tail is ours until the doorbell.
  */
 static inline __attribute__((always_inline)) int
 rw(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct riser_nvme_req *req, void *buf,
@@ -159,43 +140,49 @@ rw(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct riser_nvme_req *
    int (*long_way)(struct riser_nvme_qpair *, struct riser_nvme_ns *, struct riser_nvme_req *,
 		   void *, uint64_t, uint32_t))
 {
-	uint64_t v = (uint64_t)(uintptr_t)buf, e, prp1, prp2 = 0;
-	uint32_t off = (uint32_t)v & (q->mps - 1);
-	uint32_t end = off + ((count & 0x1ffff) << ns->shift);
 	struct nvme_tracker *t = q->free;
+	uint64_t v = (uint64_t)(uintptr_t)buf, e, prp1, prp2 = 0;
+	/* Odd low bits rotate to the top: one compare finds them and a VA beyond the table. */
+	uint64_t slot = (v >> 2 | v << 62) >> (DMA_SLOT_SHIFT - 2);
+	uint32_t off = (uint32_t)v & (q->mps - 1);
+	uint32_t end = off + (count & 0x1ffff) * ns->block_size;
 
-	if (unlikely(!t || !in_range(ns, opcode, lba, count) || end > q->two_pages || v & 3 ||
-		     v >> DMA_VA_BITS))
-		goto odd;
+	if (unlikely(!t || !in_range(ns, opcode, lba, count) || end > q->two_pages ||
+		     slot >= DMA_SLOTS))
+		return long_way(q, ns, req, buf, lba, count);
 	/* Pairs with dma_space_enter(): the entry may be a pointer to a leaf. */
-	e = load_acquire(&q->table[v >> DMA_SLOT_SHIFT]);
+	e = load_acquire(&q->table[slot]);
 	if (e & 1) {
 		prp1 = v + (e - 1);
 		if (end > q->mps) {
 			if (unlikely(DMA_OFFSET(v) - off + end > DMA_SLOT_SIZE))
-				goto odd;
+				return long_way(q, ns, req, buf, lba, count);
 			prp2 = prp1 - off + q->mps;
 		}
 	} else {
 		const uint64_t *leaf = (const uint64_t *)(uintptr_t)e;
 
 		if (unlikely(!leaf))
-			goto odd;
+			return long_way(q, ns, req, buf, lba, count);
 		leaf += DMA_OFFSET(v) >> q->page_shift;
 		prp1 = load_relaxed(leaf);
-		if (unlikely(!prp1))
-			goto odd;
-		prp1 += off;
-		if (end > q->mps) {
+		if (end > q->mps)
 			prp2 = load_relaxed(leaf + 1);
-			if (unlikely(!prp2))
-				goto odd;
-		}
+		if (unlikely(!prp1 || (end > q->mps && !prp2)))
+			return long_way(q, ns, req, buf, lba, count);
+		prp1 += off;
 	}
-	start(q, t, req, ns->dw01[opcode], prp1, prp2, lba, count - 1);
+	q->free = t->next;
+	t->req = req;
+	t->history = (struct nvme_history){ 0 };
+	t->dw01 = ns->dw01[opcode];
+	t->prp1 = prp1;
+	t->prp2 = prp2;
+	t->cdw10 = lba;
+	t->cdw12 = count - 1;
+	put(q, t, t->dw01, prp1, prp2, lba, count - 1);
+	q->submitted++;
 	return 0;
-odd:
-	return long_way(q, ns, req, buf, lba, count);
 }
 
 int riser_nvme_read(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
@@ -331,12 +318,12 @@ static inline void kick(struct riser_nvme_qpair *q)
 		return;
 	mmio_wmb(); /* the entries before the doorbell; pairs with the device's fetch */
 	q->rung = q->tail;
-	doorbell(q, q->sq_db, false, q->tail);
+	doorbell(q, q->sq_db, false, (uint32_t)(q->tail - q->sq));
 }
 
 void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q)
 {
-	doorbell(q, q->cq_db, true, q->head);
+	doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
 }
 
 void riser_nvme_qpair_kick(struct riser_nvme_qpair *q)
@@ -346,62 +333,63 @@ void riser_nvme_qpair_kick(struct riser_nvme_qpair *q)
 }
 
 /*
- * Reap at most @max completions. Return: how many entries were consumed. The head advances before
- * each callback, which may submit.
+ * Reap what is there, at most @max completions. Return: how many entries were consumed. The head
+ * advances before each callback, which may submit.
  */
-static inline unsigned reap(struct riser_nvme_qpair *q, unsigned max)
+static unsigned reap(struct riser_nvme_qpair *q, unsigned max)
 {
 	unsigned n = 0, odd = 0;
+	uint32_t x;
 
 	q->x->in_cb++;
-	do {
-		struct riser_nvme_cqe *cqe = &q->cq[q->head];
-		/* The acquire pairs with the device's posting; nothing is read before it. */
-		uint32_t x = load_acquire((const uint32_t *)(const void *)&cqe->cid) ^ q->phase;
+	while (n < max && !((x = nvme_peek(q)) & LIVE_ODD)) {
 		struct nvme_tracker *t = &q->trackers[x & q->mask];
 		uint64_t result;
 
-		if (x & LIVE_ODD)
-			break;
-		memcpy(&result, cqe, sizeof(result));
-		if (unlikely(++q->head == q->entries)) {
-			q->head = 0;
-			q->phase ^= LIVE_ODD;
-		}
+		memcpy(&result, q->head, sizeof(result));
+		nvme_advance(q);
 		n++;
 		if (unlikely(x != t->live)) {
-			nvme_qpair_odd(q, x, result);
+			nvme_qpair_odd(q, x, le64((riser_le64){ result }));
 			odd++;
-			continue;
+		} else {
+			struct riser_nvme_req *req = t->req;
+
+			t->live = x | LIVE_FREE;
+			t->next = q->free;
+			q->free = t;
+			req->done(req, 0, le64((riser_le64){ result }));
 		}
-		t->live = LIVE_NONE;
-		t->next = q->free;
-		q->free = t;
-		t->req->done(t->req, 0, result);
-	} while (n < max);
+	}
 	q->x->in_cb--;
 	q->completed += n - odd;
-	if (n)
-		doorbell(q, q->cq_db, true, q->head);
+	doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
 	return n;
 }
 
+static inline bool is_new(const struct riser_nvme_qpair *q)
+{
+	return !(nvme_peek(q) & LIVE_ODD);
+}
+
 /* @x->now was read already. */
-static inline int poll_at(struct riser_nvme_qpair *q, unsigned max)
+static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair *q, unsigned max)
 {
 	uint64_t now = q->x->now;
-	unsigned n;
+	unsigned n = 0;
 
 	q->polls++;
-	/* Pairs with the release that starts a recovery. */
-	if (unlikely(load_acquire(&q->c->gen) != q->gen || q->state != QPAIR_LIVE))
+	/* Pairs with the release that starts a recovery. A queue that is not live never matches. */
+	if (unlikely(load_acquire(&q->c->gen) != q->gen))
 		return nvme_qpair_rebuild(q);
 	kick(q);
-	n = reap(q, max);
-	if (likely(n) && (n == max || now < q->next_tick))
-		return (int)n;
+	if (likely(is_new(q))) {
+		n = reap(q, max);
+		if (likely(n == max || now < q->next_tick))
+			return (int)n;
+	}
 	/* Empty: what the device did in the meantime comes now, and then it is the time to look. */
-	if (nvme_pump(q->c, &q->pump_next) > 0)
+	if (nvme_pump(q->c, &q->pump_next) > 0 && is_new(q))
 		n += reap(q, max - n);
 	if (n < max && unlikely(now >= q->next_tick))
 		return (int)n + nvme_qpair_tick(q, now);
@@ -417,7 +405,7 @@ int nvme_qpair_poller(struct poller *p)
 
 int riser_nvme_qpair_poll(struct riser_nvme_qpair *q, unsigned max)
 {
-	if (exec_in_callback(q->x))
+	if (unlikely(q->x->in_cb))
 		return -EDEADLK;
 	q->x->now = clock_now_of(&q->c->r->clock);
 	return poll_at(q, max ? max : q->entries);

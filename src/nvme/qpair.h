@@ -21,9 +21,10 @@
 #define NVME_QPAIR_H
 
 #include "nvme/ctrl.h"
+#include <assert.h>
 
 #define LIVE_ODD  (1u << 16)  /* in flight, but an Abort names it: hot compare fails */
-#define LIVE_NONE 0xffffffffu /* not in flight */
+#define LIVE_FREE 0xffff0000u /* not in flight */
 
 enum nvme_qpair_state {
 	QPAIR_LIVE,
@@ -37,59 +38,62 @@ enum nvme_qpair_state {
 	QPAIR_DEAD,
 };
 
-/* What befell a command; one store of zero at submit. */
+/* What befell a command; zeroed with the stamp by one store at submit. */
 struct nvme_history {
-	uint8_t tries; /* how often it was sent again */
-	bool raw;      /* the record is in struct riser_nvme_qpair.raw */
-	bool requeue;  /* to be sent again when the queue lives */
-	bool aborted;  /* its Abort succeeded: its own completion must follow */
-	bool refused;  /* its Abort was refused: it may just have completed, else drop the queue */
-	bool unsent;   /* never visible to the device: no doorbell was rung after it */
+	uint32_t stamp;      /* when a scan first saw it, see nvme_stamp(); 0: none did yet */
+	uint8_t tries;       /* how often it was sent again */
+	uint8_t raw : 1;     /* the record is in struct riser_nvme_qpair.raw */
+	uint8_t requeue : 1; /* to be sent again when the queue lives */
+	uint8_t unsent : 1;  /* never visible to the device: no doorbell was rung after it */
+	uint8_t aborted : 1; /* its Abort succeeded: its own completion must follow */
+	uint8_t refused : 1; /* its Abort was refused: it just completed, else drop the queue */
 	uint8_t pad[2];
 };
 
 /**
- * struct nvme_tracker - a command in flight
- * @live: see above
- * @cid: of its last use
+ * struct nvme_tracker - a command in flight; one cache line
+ * @live: see above; of a free tracker, the identifier of its last use and LIVE_FREE
+ * @cdw12: with @dw01 (opcode and namespace), @prp1, @prp2 and @cdw10 the record for sending it
+ * again
+ * @history: what befell it
  * @req: the caller's end
  * @next: of the free list or the stash
- * @dw01: opcode and namespace; with @prp1, @prp2, @cdw10, @cdw12 the record for sending it again
- * @stamp: when a scan first saw it; 0: none did yet
  * @abort: the Abort command that names it, while that is outstanding
- * @history: what befell it
  */
 struct nvme_tracker {
 	uint32_t live;
-	uint16_t cid;
-	struct nvme_history history;
-	uint64_t stamp;
-	struct riser_nvme_req *req;
-	struct nvme_tracker *next;
-	uint64_t dw01, prp1, prp2, cdw10;
 	uint32_t cdw12;
+	struct nvme_history history;
+	union {
+		struct riser_nvme_req *req;
+		struct nvme_tracker *next;
+	};
+	uint64_t dw01, prp1, prp2, cdw10;
 	struct nvme_areq *abort;
 };
+static_assert(sizeof(struct nvme_tracker) == 64, "a tracker is one cache line");
+static_assert(sizeof(struct nvme_history) == 8, "zeroed by one store");
 
 struct riser_nvme_qpair {
 	/* Submit. */
 	struct nvme_tracker *free;
-	struct riser_nvme_sqe *sq;
+	struct riser_nvme_sqe *tail; /* where the next entry goes */
+	struct riser_nvme_sqe *sq, *sq_end;
 	const uint64_t *table; /* the DMA space's */
-	uint32_t tail, mask;
-	uint32_t mps;        /* bytes */
-	uint32_t two_pages;  /* what fits one or two PRPs; 0 sends every command the long way */
-	unsigned page_shift; /* of the IOMMU */
-	uint32_t entries;    /* also the step of a cid's generation */
+	uint32_t mps;          /* bytes */
+	uint32_t two_pages;    /* what fits one or two PRPs; 0 sends every command the long way */
+	unsigned page_shift;   /* of the IOMMU */
+	uint32_t entries;      /* also the step of a cid's generation */
 	uint64_t submitted;
 
 	/* Poll. */
-	struct riser_nvme_cqe *cq __attribute__((aligned(64)));
+	struct riser_nvme_cqe *head __attribute__((aligned(64))); /* the next entry to look at */
+	struct riser_nvme_cqe *cq, *cq_end;
 	struct nvme_tracker *trackers;
-	uint32_t head;
-	uint32_t phase;                   /* bit 16: what a new entry's phase bit is */
-	uint32_t rung;                    /* tail at the last doorbell */
-	uint32_t gen;                     /* of the controller when these queues were created */
+	struct riser_nvme_sqe *rung; /* tail at the last doorbell */
+	uint32_t phase;              /* bit 16: what a new entry's phase bit is */
+	uint32_t mask;
+	uint32_t gen; /* of the controller when these queues were created; 0 while not live */
 	volatile uint32_t *sq_db, *cq_db; /* NULL: through the access */
 	struct riser_exec *x;
 	struct nvme_ctrl *c;
@@ -115,6 +119,29 @@ struct riser_nvme_qpair {
 	uint64_t pump_next;
 	uint64_t doorbells, polls, stray, retries;
 };
+
+static inline bool nvme_in_flight(const struct nvme_tracker *t)
+{
+	return (t->live & LIVE_FREE) != LIVE_FREE;
+}
+
+/*
+ * The last dword of the entry at the head, phase taken away: bit 16 is 0 where it is new. The
+ * acquire pairs with the device's posting; nothing of the entry is read before it.
+ */
+static inline uint32_t nvme_peek(const struct riser_nvme_qpair *q)
+{
+	return load_acquire((const uint32_t *)(const void *)&q->head->cid) ^ q->phase;
+}
+
+/* The entry at the head is consumed. */
+static inline void nvme_advance(struct riser_nvme_qpair *q)
+{
+	if (unlikely(++q->head == q->cq_end)) {
+		q->head = q->cq;
+		q->phase ^= LIVE_ODD;
+	}
+}
 
 /* The PRP list of a tracker. */
 static inline riser_le64 *nvme_tracker_list(const struct riser_nvme_qpair *q,

@@ -129,7 +129,7 @@ static int allocate(struct riser_nvme_qpair *q, struct riser_err *err)
 	struct riser_dma_space *dma = &q->c->pci->dma;
 	int rc;
 
-	q->trackers = calloc(q->entries, sizeof(*q->trackers));
+	q->trackers = aligned_alloc(64, q->entries * sizeof(*q->trackers));
 	q->raw = calloc(q->entries, sizeof(*q->raw));
 	if (!q->trackers || !q->raw)
 		return err_set(err, -ENOMEM, "no memory for %u trackers", q->entries);
@@ -140,8 +140,10 @@ static int allocate(struct riser_nvme_qpair *q, struct riser_err *err)
 		rc = dma_alloc(dma, (size_t)q->entries * q->mps, q->mps, &q->lists, err);
 	if (rc)
 		return rc;
-	q->sq = q->sq_mem.va;
-	q->cq = q->cq_mem.va;
+	q->sq = q->tail = q->rung = q->sq_mem.va;
+	q->sq_end = q->sq + q->entries;
+	q->cq = q->head = q->cq_mem.va;
+	q->cq_end = q->cq + q->entries;
 	q->table = dma->table;
 	q->page_shift = dma->page_shift;
 	/* "The next leaf entry is the next page" holds where both pages are of one size. */
@@ -153,8 +155,8 @@ static int allocate(struct riser_nvme_qpair *q, struct riser_err *err)
 	for (uint32_t i = q->entries; i-- > 0;) {
 		struct nvme_tracker *t = &q->trackers[i];
 
-		t->live = LIVE_NONE;
-		t->cid = (uint16_t)i;
+		memset(t, 0, sizeof(*t));
+		t->live = LIVE_FREE | i;
 		if (i == q->mask)
 			continue; /* never handed out, see the top of qpair.h */
 		t->next = q->stash;

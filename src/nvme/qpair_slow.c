@@ -33,9 +33,10 @@ static uint8_t opcode_of(const struct nvme_tracker *t)
 	return (uint8_t)t->dw01;
 }
 
-static bool in_flight(const struct nvme_tracker *t)
+/* Milliseconds, never 0; differences survive the wrap after 49 days. */
+static uint32_t stamp(uint64_t now)
 {
-	return t->live != LIVE_NONE;
+	return (uint32_t)(now / NS_PER_MS) | 1;
 }
 
 /* The caller is told. The tracker is held back while an Abort may still name it. */
@@ -44,7 +45,7 @@ static void end(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint32_t sta
 {
 	struct riser_nvme_req *req = t->req;
 
-	t->live = LIVE_NONE;
+	t->live |= LIVE_FREE;
 	t->history.requeue = false;
 	if (!t->abort)
 		nvme_tracker_free(q, t);
@@ -84,7 +85,7 @@ static void interrupted(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 	if (q->state == QPAIR_LIVE) {
 		nvme_qpair_send(q, t);
 	} else {
-		t->live = LIVE_NONE;
+		t->live |= LIVE_FREE;
 		h->requeue = true;
 	}
 }
@@ -95,7 +96,7 @@ void nvme_qpair_odd(struct riser_nvme_qpair *q, uint32_t x, uint64_t result)
 	struct nvme_tracker *t = &q->trackers[cid & q->mask];
 	bool by_us;
 
-	if (!in_flight(t) || (t->live & 0xffff) != cid) {
+	if (!nvme_in_flight(t) || (t->live & 0xffff) != cid) {
 		q->stray++;
 		__atomic_fetch_add(&q->c->stray, 1, __ATOMIC_RELAXED);
 		return;
@@ -117,16 +118,12 @@ static int reap_draining(struct riser_nvme_qpair *q)
 
 	q->x->in_cb++;
 	for (n = 0; n < q->entries; n++) {
-		struct riser_nvme_cqe *cqe = &q->cq[q->head];
-		/* The acquire pairs with the device's posting. */
-		uint32_t x = load_acquire((const uint32_t *)(const void *)&cqe->cid) ^ q->phase;
+		const struct riser_nvme_cqe *cqe = q->head;
+		uint32_t x = nvme_peek(q);
 
 		if (x & LIVE_ODD)
 			break;
-		if (++q->head == q->entries) {
-			q->head = 0;
-			q->phase ^= LIVE_ODD;
-		}
+		nvme_advance(q);
 		nvme_qpair_odd(q, x, le32(cqe->dw0) | (uint64_t)le32(cqe->dw1) << 32);
 	}
 	q->x->in_cb--;
@@ -139,6 +136,8 @@ static void leave_live(struct riser_nvme_qpair *q, enum nvme_qpair_state state)
 	if (q->state == QPAIR_LIVE) {
 		q->stash = q->free;
 		q->free = NULL;
+		q->target = q->gen;
+		q->gen = 0; /* no generation of a controller: every poll comes here now */
 	}
 	q->state = state;
 }
@@ -146,7 +145,6 @@ static void leave_live(struct riser_nvme_qpair *q, enum nvme_qpair_state state)
 void nvme_qpair_begin_delete(struct riser_nvme_qpair *q)
 {
 	leave_live(q, QPAIR_DELETE_SQ);
-	q->target = q->gen;
 }
 
 /* Under the controller's lock: whatever Aborts were sent, they concern nobody any more. */
@@ -160,7 +158,7 @@ static void forget_aborts(struct riser_nvme_qpair *q)
 		nvme_areq_put(q->c, t->abort);
 		q->c->aborting--;
 		t->abort = NULL;
-		if (!in_flight(t) && !t->history.requeue)
+		if (!nvme_in_flight(t) && !t->history.requeue)
 			nvme_tracker_free(q, t);
 	}
 }
@@ -168,13 +166,16 @@ static void forget_aborts(struct riser_nvme_qpair *q)
 /* The device does no DMA for this queue: end what is in flight or mark it to be sent again. */
 static void end_in_flight(struct riser_nvme_qpair *q)
 {
-	for (uint32_t at = q->rung; at != q->tail; at = (at + 1) & q->mask)
-		q->trackers[le16(q->sq[at].cid) & q->mask].history.unsent = true;
+	while (q->rung != q->tail) {
+		q->trackers[le16(q->rung->cid) & q->mask].history.unsent = true;
+		if (++q->rung == q->sq_end)
+			q->rung = q->sq;
+	}
 	q->x->in_cb++;
 	for (uint32_t i = 0; i < q->entries; i++) {
 		struct nvme_tracker *t = &q->trackers[i];
 
-		if (in_flight(t) || (t->history.requeue && q->closing))
+		if (nvme_in_flight(t) || (t->history.requeue && q->closing))
 			interrupted(q, t);
 	}
 	q->x->in_cb--;
@@ -184,7 +185,8 @@ static void reset_rings(struct riser_nvme_qpair *q)
 {
 	memset(q->sq, 0, q->sq_mem.len);
 	memset(q->cq, 0, q->cq_mem.len);
-	q->tail = q->rung = q->head = 0;
+	q->tail = q->rung = q->sq;
+	q->head = q->cq;
 	q->phase = LIVE_ODD;
 	q->dirty = 0;
 	q->two_pages = q->fast_limit;
@@ -445,11 +447,16 @@ static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t
 	c->aborts++;
 	c->aborting++;
 	a->sqe.opcode = RISER_NVME_ADM_ABORT;
-	a->sqe.cdw10 = to_le32((uint32_t)t->cid << 16 | q->qid);
+	a->sqe.cdw10 = to_le32(t->live << 16 | q->qid);
 	t->abort = a;
 	t->live |= LIVE_ODD;
-	t->stamp = now;
+	t->history.stamp = stamp(now);
 	nvme_areq_submit(c, a);
+}
+
+static uint64_t age(const struct nvme_tracker *t, uint64_t now)
+{
+	return (uint64_t)(stamp(now) - t->history.stamp) * NS_PER_MS;
 }
 
 static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t now)
@@ -460,12 +467,12 @@ static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, u
 	t->abort = NULL;
 	q->c->aborting--;
 	nvme_areq_put(q->c, a);
-	if (!in_flight(t)) {
+	if (!nvme_in_flight(t)) {
 		nvme_tracker_free(q, t);
 	} else if (t->live & LIVE_ODD && !cut_off) { /* else it has been sent again since */
 		t->history.aborted = done;
 		t->history.refused = !done;
-		t->stamp = now;
+		t->history.stamp = stamp(now);
 	}
 }
 
@@ -477,16 +484,16 @@ static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 	for (uint32_t i = 0; i < q->entries; i++) {
 		struct nvme_tracker *t = &q->trackers[i];
 
-		if (in_flight(t) && t->history.refused) {
+		if (nvme_in_flight(t) && t->history.refused) {
 			/* It was not that the command had just completed: drop the queue. */
 			nvme_qpair_begin_delete(q);
 			return true;
 		}
 		if (t->abort && t->abort->state == AREQ_DONE)
 			abort_answered(q, t, now);
-		else if (in_flight(t) && !t->stamp)
-			t->stamp = now;
-		else if (in_flight(t) && !t->abort && now - t->stamp >= q->c->io_timeout)
+		else if (nvme_in_flight(t) && !t->history.stamp)
+			t->history.stamp = stamp(now);
+		else if (nvme_in_flight(t) && !t->abort && age(t, now) >= q->c->io_timeout)
 			overdue(q, t, now);
 		soon |= t->abort || t->history.refused;
 		if (q->c->gen != q->gen)
@@ -543,6 +550,5 @@ int nvme_qpair_arm(struct poller *p)
 		return 1;
 	/* The device posts, then signals: what comes after the look signals again. */
 	event_ack(q->irq.fd);
-	return !((load_acquire((const uint32_t *)(const void *)&q->cq[q->head].cid) ^ q->phase) &
-		 LIVE_ODD);
+	return !(nvme_peek(q) & LIVE_ODD);
 }
