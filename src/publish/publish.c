@@ -36,6 +36,7 @@ int riser_publish(struct riser_blk *b, struct riser_exec *x, const char *kind,
 {
 	const struct publish_ops *ops = find(x->r, kind);
 	struct riser_publish_opts all = { .port = -1 };
+	int rc;
 
 	if (!ops)
 		return refuse(x->r, kind, err);
@@ -44,7 +45,10 @@ int riser_publish(struct riser_blk *b, struct riser_exec *x, const char *kind,
 	if (opts)
 		memcpy(&all, opts, min_of(opts->size, sizeof(all)));
 	all.size = sizeof(all);
-	return ops->start(b, x, &all, out, err);
+	rc = ops->start(b, x, &all, out, err);
+	if (!rc)
+		(*out)->ops = ops;
+	return rc;
 }
 
 const char *riser_publish_uri(const struct riser_publish *p)

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * A connection: the socket's side of it.
+ *
+ * A round reads once, lets the parser go as far as it gets, and sends once, whatever came and
+ * went since the last round. So many small commands cost one recvmsg, their answers with all
+ * their data one sendmsg, and a connection that floods waits for its turn after each of them.
+ *
+ * Payload goes from the socket straight into the buffer that the device reads. Headers are read
+ * ahead into @rx, but not behind a WRITE: the next bytes probably are another one's payload.
+ */
+#include "base/util.h"
+#include "publish/nbd.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SEND_IOVS 256
+
+static bool is_reading(const struct nbd_conn *c)
+{
+	return c->phase < NBD_CLOSING;
+}
+
+static bool has_output(const struct nbd_conn *c)
+{
+	return c->out_at != c->out_end || !list_empty(&c->replies);
+}
+
+void nbd_conn_kill(struct nbd_conn *c)
+{
+	nbd_abandon(c);
+	c->phase = NBD_DEAD;
+	c->out_at = c->out_end = 0;
+	list_for_each_safe (req, &c->replies, struct nbd_request, link)
+		nbd_request_free(req);
+	shutdown(c->watch.fd, SHUT_RDWR);
+	c->server->busy = true;
+}
+
+/* Events of 0 are no watch at all: a closed peer would wake us for ever. */
+static void set_watch(struct nbd_conn *c, uint32_t events)
+{
+	struct riser_exec *x = c->server->x;
+	int rc = 0;
+
+	if (events == c->watched)
+		return;
+	if (!events)
+		exec_unwatch(x, &c->watch);
+	else if (!c->watched)
+		rc = exec_watch(x, &c->watch, events);
+	else
+		rc = exec_watch_mod(x, &c->watch, events);
+	c->watched = rc ? 0 : events;
+	if (rc)
+		nbd_conn_kill(c);
+}
+
+static void ready(struct exec_watch *w, uint32_t events)
+{
+	struct nbd_conn *c = container_of(w, struct nbd_conn, watch);
+
+	if (events & WAITSET_OUT)
+		c->blocked = false;
+	if (events & WAITSET_IN)
+		c->readable = true;
+	if (c->stalled)
+		set_watch(c, c->watched & ~WAITSET_IN);
+	c->server->busy = true;
+}
+
+/* Return: false when nothing came. */
+static bool receive(struct nbd_conn *c)
+{
+	struct iovec iov[2];
+	struct msghdr msg = { .msg_iov = iov };
+	size_t rest = c->piece ? c->piece->len - c->filled : 0, room, wanted;
+	uint32_t have = nbd_have(c);
+	ssize_t n;
+
+	memmove(c->rx, c->rx + c->rx_at, have);
+	c->rx_at = 0;
+	c->rx_end = have;
+	room = c->after_write && !c->skip ? sizeof(struct nbd_command_header) : NBD_RX_SIZE;
+	if (rest) {
+		iov[msg.msg_iovlen++] = (struct iovec){ c->piece->buf + c->filled, rest };
+		if (c->taken + c->piece->len < c->cur->len)
+			room = have; /* the payload goes on in the next buffer */
+	}
+	if (room > have)
+		iov[msg.msg_iovlen++] = (struct iovec){ c->rx + have, room - have };
+	wanted = rest + room - have;
+	n = recvmsg(c->watch.fd, &msg, MSG_DONTWAIT);
+	c->readable = n == (ssize_t)wanted || (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		nbd_conn_kill(c);
+	} else if (n == 0) {
+		nbd_abandon(c);
+		c->phase = NBD_CLOSING;
+	}
+	if (n <= 0)
+		return false;
+	rest = min_of(rest, (size_t)n);
+	c->filled += (uint32_t)rest;
+	c->rx_end += (uint32_t)((size_t)n - rest);
+	return true;
+}
+
+static enum nbd_step advance(struct nbd_conn *c)
+{
+	enum nbd_step step;
+
+	do {
+		uint32_t n = min_of(c->skip, nbd_have(c));
+
+		c->skip -= n;
+		c->rx_at += n;
+		if (c->skip)
+			return NBD_INPUT;
+		step = c->phase == NBD_SERVING ? nbd_serve(c) : nbd_handshake(c);
+	} while (step == NBD_MORE);
+	return step;
+}
+
+static int input(struct nbd_conn *c)
+{
+	enum nbd_step step = advance(c);
+	int done = 0;
+
+	if (step == NBD_INPUT && c->quit) {
+		nbd_abandon(c);
+		step = NBD_END;
+	}
+	if (step == NBD_INPUT && c->readable) {
+		done = receive(c);
+		if (!is_reading(c))
+			return 1;
+		step = advance(c);
+	}
+	c->stalled = step == NBD_STALL;
+	if (step == NBD_END)
+		c->phase = NBD_CLOSING;
+	else if (step == NBD_BROKEN)
+		nbd_conn_kill(c);
+	return done + (step >= NBD_END);
+}
+
+struct gathering {
+	struct iovec iov[SEND_IOVS];
+	unsigned n;
+	size_t skip, len; /* bytes to leave out in front; bytes gathered */
+};
+
+static void add(struct gathering *g, void *data, size_t len)
+{
+	size_t skip = min_of(g->skip, len);
+
+	g->skip -= skip;
+	len -= skip;
+	if (!len || g->n == SEND_IOVS)
+		return;
+	g->iov[g->n++] = (struct iovec){ (uint8_t *)data + skip, len };
+	g->len += len;
+}
+
+static size_t reply_len(const struct nbd_request *req)
+{
+	return sizeof(req->reply) + (req->first ? req->len : 0);
+}
+
+static void was_sent(struct nbd_conn *c, size_t n)
+{
+	size_t out = min_of(n, (size_t)(c->out_end - c->out_at));
+
+	c->out_at += (uint32_t)out;
+	if (c->out_at == c->out_end)
+		c->out_at = c->out_end = 0;
+	c->sent += n - out;
+	list_for_each_safe (req, &c->replies, struct nbd_request, link) {
+		if (c->sent < reply_len(req))
+			break;
+		c->sent -= reply_len(req);
+		nbd_request_free(req);
+	}
+}
+
+static int output(struct nbd_conn *c)
+{
+	struct gathering g;
+	struct msghdr msg = { .msg_iov = g.iov };
+	ssize_t n;
+
+	g.n = 0;
+	g.len = 0;
+	g.skip = 0;
+	add(&g, c->out + c->out_at, c->out_end - c->out_at);
+	g.skip = c->sent;
+	list_for_each (req, &c->replies, struct nbd_request, link) {
+		if (g.n == SEND_IOVS)
+			break;
+		add(&g, &req->reply, sizeof(req->reply));
+		for (struct nbd_piece *p = req->first; p; p = p->next)
+			add(&g, p->buf, p->len);
+	}
+	msg.msg_iovlen = g.n;
+	n = sendmsg(c->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = 0;
+	if (n < 0) {
+		nbd_conn_kill(c);
+		return 1;
+	}
+	c->blocked = (size_t)n < g.len;
+	was_sent(c, (size_t)n);
+	return n > 0;
+}
+
+static void conn_free(struct nbd_conn *c)
+{
+	struct nbd_server *s = c->server;
+
+	set_watch(c, 0);
+	close(c->watch.fd);
+	nbd_pool_destroy(&c->small);
+	nbd_pool_destroy(&c->large);
+	list_del(&c->link);
+	s->nconns--;
+	s->busy = true;
+	free(c->rx);
+	free(c->out);
+	free(c);
+}
+
+int nbd_conn_round(struct nbd_conn *c)
+{
+	uint32_t events = 0;
+	int done = 0;
+
+	if (is_reading(c) && (c->readable || c->stalled || c->quit))
+		done += input(c);
+	if (has_output(c) && !c->blocked) {
+		int sent = output(c);
+
+		done += sent;
+		/* What was sent made room for who waited. */
+		c->server->busy |= sent && (c->stalled || has_output(c));
+	}
+	if (!is_reading(c) && !has_output(c) && !c->active) {
+		conn_free(c);
+		return done + 1;
+	}
+	c->server->busy |= is_reading(c) && c->readable && !c->stalled;
+	if (c->blocked)
+		events |= WAITSET_OUT;
+	if (is_reading(c))
+		events |= c->stalled ? c->watched & WAITSET_IN : WAITSET_IN;
+	set_watch(c, events);
+	return done;
+}
+
+int nbd_conn_new(struct nbd_server *s, int fd)
+{
+	struct nbd_conn *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	c->server = s;
+	c->watch.fd = fd;
+	c->watch.ready = ready;
+	c->rx = malloc(NBD_RX_SIZE);
+	c->out = malloc(NBD_OUT_SIZE);
+	list_init(&c->free);
+	list_init(&c->replies);
+	nbd_pool_init(&c->small, s->ch, NBD_SMALL);
+	nbd_pool_init(&c->large, s->ch, NBD_LARGE);
+	for (unsigned i = 0; i < NBD_SLOTS; i++) {
+		c->reqs[i].conn = c;
+		c->reqs[i].reply.magic = to_be32(NBD_SIMPLE_REPLY_MAGIC);
+		list_add_tail(&c->free, &c->reqs[i].link);
+	}
+	list_add_tail(&s->conns, &c->link);
+	s->nconns++;
+	s->busy = true;
+	if (!c->rx || !c->out) {
+		conn_free(c);
+		return -ENOMEM;
+	}
+	c->readable = true;
+	nbd_greet(c);
+	return 0;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "base/err.h"
+#include "base/util.h"
+#include "publish/nbd.h"
+#include <ctype.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 128
+
+/* Append @text to the URI, escaping what would end a component there. */
+static void uri_add(struct nbd_listener *l, const char *text, const char *plain)
+{
+	size_t at = strlen(l->uri);
+
+	for (; *text; text++) {
+		unsigned char ch = (unsigned char)*text;
+
+		if (isalnum(ch) || strchr(plain, ch))
+			l->uri[at++] = (char)ch;
+		else
+			at += (size_t)snprintf(l->uri + at, 4, "%%%02X", ch);
+	}
+	l->uri[at] = 0;
+}
+
+static void uri_unix(struct nbd_listener *l, const char *path, const char *name)
+{
+	strcpy(l->uri, "nbd+unix:///");
+	uri_add(l, name, "-._~/");
+	strcat(l->uri, "?socket=");
+	uri_add(l, path, "-._~/");
+}
+
+static int uri_tcp(struct nbd_listener *l, const char *name)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+
+	if (getsockname(l->watch.fd, (struct sockaddr *)&at, &len))
+		return -errno;
+	if (getnameinfo((struct sockaddr *)&at, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		return -EADDRNOTAVAIL;
+	strcpy(l->uri, at.ss_family == AF_INET6 ? "nbd://[" : "nbd://");
+	uri_add(l, host, ".:%");
+	strcat(l->uri, at.ss_family == AF_INET6 ? "]:" : ":");
+	strcat(l->uri, port);
+	strcat(l->uri, "/");
+	uri_add(l, name, "-._~/");
+	return 0;
+}
+
+static int open_socket(struct nbd_listener *l, int family, struct riser_err *err)
+{
+	l->watch.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->watch.fd < 0)
+		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
+	return 0;
+}
+
+/* Something is at @path. Make room if it is a socket that nobody listens on any more. */
+static int replace_stale(const struct sockaddr_un *at, struct riser_err *err)
+{
+	const char *path = at->sun_path;
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, -EEXIST, "%s is there and is not a socket: choose another path",
+			       path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
+	rc = connect(fd, (const struct sockaddr *)at, sizeof(*at)) ? -errno : 0;
+	close(fd);
+	if (rc == -EACCES || rc == -EPERM)
+		return err_set(err, rc, "%s is somebody else's socket: choose another path", path);
+	if (rc != -ECONNREFUSED)
+		return err_set(err, -EADDRINUSE,
+			       "a server listens on %s already: stop it, or choose another path",
+			       path);
+	if (unlink(path) && errno != ENOENT)
+		return err_set(err, -errno, "cannot remove the stale socket %s: %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+static int listen_unix(struct nbd_listener *l, const char *path, const char *name,
+		       struct riser_err *err)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct stat st;
+	int rc;
+
+	if (!*path || strlen(path) >= sizeof(at.sun_path))
+		return err_set(err, *path ? -ENAMETOOLONG : -EINVAL,
+			       "the path of a unix socket has 1 to %zu bytes, not %zu",
+			       sizeof(at.sun_path) - 1, strlen(path));
+	strcpy(at.sun_path, path);
+	rc = open_socket(l, AF_UNIX, err);
+	if (rc)
+		return rc;
+	rc = bind(l->watch.fd, (struct sockaddr *)&at, sizeof(at)) ? -errno : 0;
+	if (rc == -EADDRINUSE) {
+		rc = replace_stale(&at, err);
+		if (rc)
+			return rc;
+		rc = bind(l->watch.fd, (struct sockaddr *)&at, sizeof(at)) ? -errno : 0;
+	}
+	if (rc)
+		return err_set(err, rc, "cannot bind a socket to %s: %s", path, strerror(-rc));
+	strcpy(l->path, path);
+	if (!lstat(path, &st)) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+	}
+	uri_unix(l, path, name);
+	return 0;
+}
+
+static int bind_tcp(struct nbd_listener *l, const struct addrinfo *to, const char *where,
+		    struct riser_err *err)
+{
+	int one = 1, rc = open_socket(l, to->ai_family, err);
+
+	if (rc)
+		return rc;
+	setsockopt(l->watch.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (!bind(l->watch.fd, to->ai_addr, to->ai_addrlen))
+		return 0;
+	rc = -errno;
+	if (rc == -EADDRINUSE)
+		return err_set(err, rc, "a server listens on %s already: choose another port",
+			       where);
+	return err_set(err, rc, "cannot bind a socket to %s: %s", where, strerror(-rc));
+}
+
+static int listen_tcp(struct nbd_listener *l, const char *host, int port, const char *name,
+		      struct riser_err *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *to;
+	char number[16], where[NI_MAXHOST + 32];
+	int rc;
+
+	snprintf(number, sizeof(number), "%d", port);
+	snprintf(where, sizeof(where), "%.*s port %d", NI_MAXHOST, host, port);
+	rc = getaddrinfo(host, number, &hints, &to);
+	if (rc)
+		return err_set(err, -EINVAL, "cannot resolve '%s': %s", host, gai_strerror(rc));
+	rc = bind_tcp(l, to, where, err);
+	freeaddrinfo(to);
+	if (rc)
+		return rc;
+	rc = uri_tcp(l, name);
+	return rc ? err_set(err, rc, "%s: %s", where, strerror(-rc)) : 0;
+}
+
+int nbd_listen(struct nbd_listener *l, const struct riser_publish_opts *opts, const char *name,
+	       struct riser_err *err)
+{
+	int rc;
+
+	l->watch.fd = -1;
+	if (opts->port > 65535)
+		return err_set(err, -EINVAL, "a TCP port is at most 65535, not %d", opts->port);
+	if (opts->socket && (opts->host || opts->port > 0))
+		return err_set(err, -EINVAL, "a unix socket and a TCP address: choose one");
+	if (opts->socket)
+		rc = listen_unix(l, opts->socket, name, err);
+	else
+		rc = listen_tcp(l, opts->host ? opts->host : "127.0.0.1",
+				opts->port < 0 ? NBD_PORT : opts->port, name, err);
+	if (!rc && listen(l->watch.fd, BACKLOG))
+		rc = err_set(err, -errno, "cannot listen on %s: %s", l->uri, strerror(errno));
+	if (rc)
+		nbd_unlisten(l);
+	return rc;
+}
+
+void nbd_unlisten(struct nbd_listener *l)
+{
+	struct stat st;
+
+	if (l->watch.fd >= 0)
+		close(l->watch.fd);
+	l->watch.fd = -1;
+	if (*l->path && !lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
+		unlink(l->path);
+	*l->path = 0;
+}
