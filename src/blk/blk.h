@@ -86,9 +86,10 @@ struct riser_blk {
 	pthread_mutex_t lock;
 	struct list channels;
 	enum blk_state state;
+	bool controlled;  /* somebody suspends or swaps */
+	void *next_table; /* between preparing and installing */
 
-	/* A HOME device: its maps live on one executor's channel, the others pass I/O there. */
-	struct riser_exec *home;
+	/* A HOME device: one executor's channel, the others pass I/O there. */
 	struct riser_blk_channel *home_channel;
 };
 
@@ -184,6 +185,7 @@ struct blk_map {
 
 struct blk_channel_opts {
 	unsigned ios, frames, children;
+	bool is_home;
 };
 
 /* The first line is all that a fast submit reads of a channel, but for range and kind. */
@@ -205,7 +207,9 @@ struct riser_blk_channel {
 	struct io_queue waiters;      /* for a frame */
 	struct riser_blk_stats stats; /* this level's own; the rare ones read by any thread */
 
-	struct blk_map *map;        /* stable: for what is counted in already */
+	struct blk_map *map;      /* stable: for what is counted in already */
+	struct blk_map *next_map; /* being prepared */
+	bool is_home, leaf;
 	struct io_queue deferred;   /* came while the gate was closed; not counted */
 	struct io_queue again;      /* the leaf had no room */
 	struct io_queue cuts;       /* half-cut parents that wait for a child */
@@ -221,7 +225,7 @@ struct riser_blk_channel {
 	uint32_t ndeferred; /* published by the owner */
 	uint32_t waking;    /* @wake is posted */
 	uint32_t reaping;   /* maps of this channel that wait for their owner */
-	bool closed;
+
 	struct riser_work reap;
 	void *memory; /* the I/Os, children and frames */
 };
@@ -245,7 +249,8 @@ void owner_start(struct riser_blk_channel *c);
 /* channel.c */
 int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
 		     struct riser_blk_channel **out, struct riser_err *err);
-void blk_channel_close(struct riser_blk_channel *c);
+/* Return: false when it is left to the owner's next poll. */
+bool blk_channel_close(struct riser_blk_channel *c);
 void blk_map_free(struct blk_map *m);
 /* Make @m what the channel's I/O goes through, with the gate closed; then open it. */
 void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
@@ -256,6 +261,8 @@ void channel_set_submit(struct riser_blk_channel *c);
 void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io);
 /* Give the top frame back to its level; the I/O is at that level then. */
 void blk_pop(struct riser_blk_io *io);
+/* A frame became free: whoever waits for it goes on. */
+void blk_next_waiter(struct riser_blk_channel *c);
 int blk_run_done(struct blk_owner *o);
 int blk_run_again(struct riser_blk_channel *c);
 
@@ -277,9 +284,17 @@ void bounce_free(struct riser_blk_channel *c);
 /* gate.c */
 void gate_defer(struct riser_blk_channel *c, struct riser_blk_io *io);
 void gate_run_deferred(struct riser_blk_channel *c);
+void gate_close(struct riser_blk *b);
+bool gate_drained(struct riser_blk *b);
 
 /* home.c */
 int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err);
+
+/* A channel of a HOME device that is not the home channel. */
+static inline bool channel_is_hop(const struct riser_blk_channel *c)
+{
+	return c->b->home_channel && !c->is_home;
+}
 
 /*
  * Finish an I/O that was counted in at its level: it completes at the owner's next poll. From

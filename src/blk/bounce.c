@@ -105,8 +105,7 @@ int bounce_new(struct riser_blk_channel *c, struct riser_err *err)
 	struct bounce_pool *pool;
 	int rc;
 
-	if (!c->b->ops->submit ||
-	    (l->reach == BLK_REACH_ANY && l->buf_align <= 1 && !l->seg_boundary))
+	if (!c->leaf || (l->reach == BLK_REACH_ANY && l->buf_align <= 1 && !l->seg_boundary))
 		return 0;
 	if (l->max_sectors)
 		len = min_of(len, (size_t)l->max_sectors << RISER_SECTOR_SHIFT);

@@ -74,6 +74,8 @@ static int map_new(struct riser_blk_channel *c, struct blk_map **out, struct ris
 {
 	struct riser_blk *b = c->b;
 
+	if (channel_is_hop(c))
+		return home_map_new(c, out, err);
 	if (b->ops->map_new)
 		return b->ops->map_new(b, b->table, c, out, err);
 	*out = calloc(1, sizeof(**out));
@@ -133,9 +135,9 @@ static int pools_new(struct riser_blk_channel *c)
 /* A leaf that cannot write zeroes writes these. */
 static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 {
-	struct riser_blk *b = c->b;
+	const struct riser_blk *b = c->b;
 
-	if (!b->ops->submit || b->write_zeroes || b->read_only)
+	if (!c->leaf || b->write_zeroes || b->read_only)
 		return 0;
 	return riser_blk_buf_alloc(c, CHANNEL_ZEROES, &c->zeroes, err);
 }
@@ -147,19 +149,23 @@ static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 static int join(struct riser_blk_channel *c, struct riser_err *err)
 {
 	struct riser_blk *b = c->b;
-	bool leaf = b->ops->submit != NULL;
 	struct blk_map *m = NULL;
 	int rc;
 
-	if (!leaf)
+	if (!c->leaf)
 		pthread_mutex_lock(&b->lock);
 	rc = map_new(c, &m, err);
-	if (leaf)
+	if (!rc && b->next_table && !channel_is_hop(c)) {
+		rc = b->ops->map_new(b, b->next_table, c, &c->next_map, err);
+		if (rc)
+			blk_map_free(m);
+	}
+	if (c->leaf)
 		pthread_mutex_lock(&b->lock);
 	if (!rc) {
 		list_add_tail(&b->channels, &c->link);
 		channel_set_map(c, m);
-		if (b->state == BLK_LIVE)
+		if (b->state == BLK_LIVE || c->is_home)
 			store_release(&c->gate, m);
 	}
 	pthread_mutex_unlock(&b->lock);
@@ -180,6 +186,8 @@ int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk
 	list_init(&c->bufs);
 	c->b = blk_get(b);
 	c->opts = *opts;
+	c->is_home = opts->is_home;
+	c->leaf = b->ops->submit && !channel_is_hop(c);
 	c->opts.frames = opts->frames ? opts->frames : max_of(opts->ios, (unsigned)DEPTH_DEFAULT);
 	c->opts.children = opts->children ? opts->children : CHILDREN;
 	channel_set_submit(c);
@@ -210,6 +218,8 @@ static void channel_free(struct riser_blk_channel *c)
 {
 	if (c->map)
 		blk_map_free(c->map);
+	if (c->next_map)
+		blk_map_free(c->next_map);
 	bounce_free(c);
 	list_for_each_safe (buf, &c->bufs, struct buf, link)
 		riser_blk_buf_free(c, buf->va, buf->len);
@@ -225,20 +235,29 @@ static void reap_channel(struct riser_work *w)
 	blk_channel_close(container_of(w, struct riser_blk_channel, reap));
 }
 
-void blk_channel_close(struct riser_blk_channel *c)
+bool blk_channel_close(struct riser_blk_channel *c)
 {
+	bool later;
+
 	if (!c)
-		return;
-	/* Inside a completion its leaf is being polled: at the owner's next poll, then. */
-	if (c->owner && exec_in_callback(c->owner->x)) {
-		c->reap.fn = reap_channel;
-		riser_exec_post(c->owner->x, &c->reap);
-		return;
-	}
+		return true;
+	/*
+	 * Inside a completion its leaf is being polled, and work for it may wait in the owner's
+	 * inbox: then at the owner's next poll, behind that work.
+	 */
 	pthread_mutex_lock(&c->b->lock);
-	list_del(&c->link);
+	later = c->owner && exec_in_callback(c->owner->x);
+	later |= load_acquire(&c->waking) || load_acquire(&c->reaping);
+	if (!later)
+		list_del(&c->link);
 	pthread_mutex_unlock(&c->b->lock);
-	channel_free(c);
+	if (!later) {
+		channel_free(c);
+		return true;
+	}
+	c->reap.fn = reap_channel;
+	riser_exec_post(c->owner->x, &c->reap);
+	return false;
 }
 
 int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned depth,
@@ -253,7 +272,10 @@ int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned d
 
 void riser_blk_channel_close(struct riser_blk_channel *c)
 {
-	blk_channel_close(c);
+	struct riser_exec *x = c ? c->owner->x : NULL;
+
+	if (!blk_channel_close(c) && !x->in_cb)
+		riser_exec_poll(x);
 }
 
 static void add_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats)

@@ -29,15 +29,15 @@ static bool wants_preflush(const struct riser_blk *b, const struct riser_blk_io 
 	return io->flags & RISER_BLK_PREFLUSH && is_write(io) && b->write_cache;
 }
 
-static bool wants_postflush(const struct riser_blk *b, const struct riser_blk_io *io)
+static bool wants_postflush(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
-	return io->flags & RISER_BLK_FUA && is_write(io) && b->ops->submit && b->write_cache &&
-	       !b->fua;
+	return io->flags & RISER_BLK_FUA && is_write(io) && c->leaf && c->b->write_cache &&
+	       !c->b->fua;
 }
 
-static bool zeroes_by_writing(const struct riser_blk *b, const struct riser_blk_io *io)
+static bool zeroes_by_writing(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
-	return io->op == RISER_BLK_WRITE_ZEROES && b->ops->submit && !b->write_zeroes;
+	return io->op == RISER_BLK_WRITE_ZEROES && c->leaf && !c->b->write_zeroes;
 }
 
 /* The largest piece, in sectors: a multiple of the logical block. */
@@ -46,7 +46,7 @@ static uint32_t piece_max(const struct riser_blk_channel *c, const struct riser_
 	const struct blk_limits *l = &c->b->limits;
 	uint32_t max = l->max_sectors;
 
-	if (zeroes_by_writing(c->b, io))
+	if (zeroes_by_writing(c, io))
 		max = min_of(max ? max : UINT32_MAX, (uint32_t)(CHANNEL_ZEROES >> 9));
 	else if (io->op == RISER_BLK_WRITE_ZEROES)
 		max = l->max_zeroes_sectors;
@@ -62,8 +62,8 @@ bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io
 	if (io->op == RISER_BLK_FLUSH)
 		return false;
 	/* A layer that need not cut lets the leaves flush. */
-	return io->count > piece_max(c, io) || (c->b->ops->submit && wants_preflush(c->b, io)) ||
-	       wants_postflush(c->b, io) || zeroes_by_writing(c->b, io);
+	return io->count > piece_max(c, io) || (c->leaf && wants_preflush(c->b, io)) ||
+	       wants_postflush(c, io) || zeroes_by_writing(c, io);
 }
 
 /* Skip whole elements, so that nobody walks them again for each piece. */
@@ -96,10 +96,10 @@ static void child_start(struct riser_blk_channel *c, struct riser_blk_io *parent
 	};
 	if (count) {
 		io->flags = parent->flags & (uint8_t)~RISER_BLK_PREFLUSH;
-		if (wants_postflush(c->b, parent))
+		if (wants_postflush(c, parent))
 			io->flags &= (uint8_t)~RISER_BLK_FUA;
 	}
-	if (count && zeroes_by_writing(c->b, parent)) {
+	if (count && zeroes_by_writing(c, parent)) {
 		io->op = RISER_BLK_WRITE;
 		io->one = (struct iovec){ c->zeroes, CHANNEL_ZEROES };
 		io->iov = &io->one;
@@ -146,7 +146,7 @@ static bool start_more(struct riser_blk_channel *c, struct riser_blk_io *io)
 	}
 	if (p->pending || (io->priv_state & PHASE) == LAST)
 		return false;
-	if (!wants_postflush(c->b, io)) {
+	if (!wants_postflush(c, io)) {
 		set_phase(io, LAST);
 		return false;
 	}

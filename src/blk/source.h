@@ -45,6 +45,8 @@ enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE };
  * @map_new: make one owner's way through the device. @table is what blk_swap() was given, or the
  *	device's own (riser_blk.table). Any thread calls it. It embeds a struct blk_map, calls
  *	blk_map_init(), and a layer opens its lower channels with blk_map_add_lower()
+ * @install: a swap reached the point where nothing is in flight: take sectors, limits and features
+ *	from @table; NULL: they stay
  * @map_free: the reverse, in the owner's thread; lower channels are closed by the core. Takes what
  *	a failed @map_new left
  * @submit: leaf: start an I/O that passed every check. Ends in blk_done() (from here: completes at
@@ -64,6 +66,7 @@ struct blk_ops {
 	void (*close)(struct riser_blk *b);
 	int (*map_new)(struct riser_blk *b, void *table, struct riser_blk_channel *c,
 		       struct blk_map **out, struct riser_err *err);
+	void (*install)(struct riser_blk *b, void *table);
 	void (*map_free)(struct blk_map *m);
 	void (*submit)(struct blk_map *m, struct riser_blk_io *io);
 	enum blk_verdict (*map)(struct blk_map *m, struct riser_blk_io *io);
@@ -136,6 +139,50 @@ static inline enum blk_verdict blk_remap(struct riser_blk_io *io, struct riser_b
 	io->sector = sector;
 	return BLK_REMAPPED;
 }
+
+/**
+ * blk_suspend - let no I/O in, and wait until what was in flight has ended
+ * @b: the device
+ * @x: the calling thread's executor, driven meanwhile, or NULL if it runs none
+ * @timeout_ns: then the gate is opened again
+ * @err: filled on failure; names the device where I/O is parked
+ *
+ * I/O that comes meanwhile waits with its owner. Suspend a stack from the top down.
+ *
+ * Return: 0, also when it is suspended already; -ETIMEDOUT; -EDEADLK from inside a completion.
+ */
+int blk_suspend(struct riser_blk *b, struct riser_exec *x, uint64_t timeout_ns,
+		struct riser_err *err);
+
+/* Open the gate again. Return: 0 or -EDEADLK. */
+int blk_resume(struct riser_blk *b, struct riser_exec *x, struct riser_err *err);
+
+/**
+ * blk_swap - put another table under a layer
+ * @b: the device
+ * @x: the calling thread's executor, or NULL
+ * @table: for ops->map_new and ops->install
+ * @timeout_ns: for draining
+ * @err: filled on failure
+ *
+ * Every channel's new map is made first; then the gate closes, what is in flight ends, the maps
+ * change places, and the gate opens (a suspended device stays suspended). The old maps are freed by
+ * their owners, at their next poll, for which they are woken.
+ *
+ * Return: 0; on failure (what @map_new said, -ETIMEDOUT, -EDEADLK) the old table is live.
+ */
+int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t timeout_ns,
+	     struct riser_err *err);
+
+/**
+ * blk_set_home - have one executor's thread run the device
+ * @b: the device, before any channel is opened
+ * @x: the home executor; its thread also closes the device
+ * @err: filled on failure
+ *
+ * Return: 0 or a negative errno.
+ */
+int blk_set_home(struct riser_blk *b, struct riser_exec *x, struct riser_err *err);
 
 /* After BLK_SUBMITTED: send it on, or finish it (at the owner's next poll). */
 void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector);

@@ -228,7 +228,7 @@ void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
 	}
 }
 
-static void next_waiter(struct riser_blk_channel *c)
+void blk_next_waiter(struct riser_blk_channel *c)
 {
 	struct riser_blk_io *io = io_pop(&c->waiters);
 
@@ -246,7 +246,7 @@ void blk_layer_end(struct riser_blk_io *io, enum riser_blk_status status)
 {
 	blk_pop(io);
 	blk_done(io, status);
-	next_waiter(io_priv(io)->cur);
+	blk_next_waiter(io_priv(io)->cur);
 }
 
 /* Up from the level that it is at; io->status is set. */
@@ -273,7 +273,7 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 		c->frames = f;
 		p->cur = c;
 		if (unlikely(c->waiters.head))
-			next_waiter(c);
+			blk_next_waiter(c);
 	}
 	io->sector = p->sector;
 	c->stats.ios++;

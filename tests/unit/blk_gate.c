@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* Suspend, swap and resume, one thread at a time and with owners that sleep. */
+#include "blk_fixture.h"
+#include <sched.h>
+
+#define S NS_PER_S
+
+static struct riser_err err;
+static unsigned ended;
+static int last_status;
+
+static void on_done(struct riser_blk_io *io)
+{
+	ended++;
+	last_status = io->status;
+	riser_blk_io_put(io);
+}
+
+static void start(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sector, void *buf)
+{
+	struct riser_blk_io *io = riser_blk_io_get(c);
+
+	io->op = (uint8_t)op;
+	io->sector = sector;
+	io->count = 1;
+	io->one = (struct iovec){ buf, 512 };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->done = on_done;
+	riser_blk_submit(io);
+}
+
+/* linear over leaf, one owner, virtual time. */
+struct rig {
+	struct riser *r;
+	struct riser_exec *x;
+	struct riser_blk *leaf, *b;
+	struct riser_blk_channel *c;
+	uint8_t buf[512];
+};
+
+static void rig_up(struct rig *g, uint32_t flags, enum fix_mode mode)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+
+	memset(g, 0, sizeof(*g));
+	ended = 0;
+	CHECK_EQ(riser_new(&opts, &g->r, &err), 0);
+	CHECK_EQ(riser_exec_new(g->r, &g->x, &err), 0);
+	g->leaf = fix_leaf_new(g->r, "the leaf", 64, mode, 0);
+	g->b = fix_linear_new(g->r, "the top", g->leaf, 8, 32, true);
+	CHECK_EQ(riser_blk_channel_open(g->b, g->x, 0, &g->c, &err), 0);
+}
+
+static void rig_down(struct rig *g)
+{
+	riser_blk_channel_close(g->c);
+	riser_blk_close(g->b);
+	riser_blk_close(g->leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	CHECK_EQ(g->x->blk == NULL, true);
+	riser_exec_free(g->x);
+	riser_free(g->r);
+	CHECK_EQ(fix_bad, 0);
+}
+
+static void deferring(uint32_t flags)
+{
+	struct rig g;
+
+	SUB(rig_up(&g, flags, FIX_AT_ONCE));
+	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
+	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
+	for (unsigned i = 0; i < 5; i++)
+		start(g.c, RISER_BLK_WRITE, i, g.buf);
+	for (unsigned i = 0; i < 5; i++)
+		riser_exec_poll(g.x);
+	CHECK_EQ(ended, 0);
+	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+	while (ended < 5)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(last_status, RISER_BLK_OK);
+	rig_down(&g);
+}
+
+TEST(suspended_io_waits_and_then_runs)
+{
+	SUB(deferring(RISER_VIRTUAL_TIME));
+	SUB(deferring(RISER_VIRTUAL_TIME | RISER_NO_MEMBARRIER));
+}
+
+TEST(rule_2_parked_io_is_named_and_the_gate_reopens)
+{
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_HELD));
+	start(g.c, RISER_BLK_WRITE, 0, g.buf);
+	CHECK_EQ(blk_suspend(g.b, g.x, 10 * S, &err), -ETIMEDOUT);
+	CHECK_HAS(err.text, "the top cannot be suspended");
+	CHECK_HAS(err.text, "in flight in the leaf");
+	CHECK_EQ(riser_now(g.r) >= 11 * S, true);
+	((struct fix_leaf *)g.leaf->priv)->mode = FIX_AT_ONCE;
+	start(g.c, RISER_BLK_READ, 0, g.buf); /* the gate is open */
+	while (ended < 2)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(blk_suspend(g.b, g.x, 10 * S, &err), 0);
+	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+	rig_down(&g);
+}
+
+TEST(a_suspend_drives_the_executor_it_is_given)
+{
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_LATE));
+	for (unsigned i = 0; i < 30; i++)
+		start(g.c, RISER_BLK_WRITE, i, g.buf);
+	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
+	CHECK_EQ(ended, 30);
+	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+	rig_down(&g);
+}
+
+TEST(rule_4_only_an_owner_with_io_in_flight_is_needed)
+{
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	/* Nobody runs g.x: with nothing in flight that is no matter. */
+	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), 0);
+	CHECK_EQ(blk_resume(g.b, NULL, &err), 0);
+	start(g.c, RISER_BLK_WRITE, 0, g.buf);
+	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), -ETIMEDOUT);
+	while (!ended)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), 0);
+	CHECK_EQ(blk_resume(g.b, NULL, &err), 0);
+	rig_down(&g);
+}
+
+static int inner;
+
+static void suspend_inside(struct riser_blk_io *io)
+{
+	struct rig *g = io->user;
+
+	inner = blk_suspend(g->b, g->x, S, &err);
+	on_done(io);
+}
+
+TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
+{
+	struct riser_blk_io *io;
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	io = riser_blk_io_get(g.c);
+	io->op = RISER_BLK_FLUSH;
+	io->done = suspend_inside;
+	io->user = &g;
+	riser_blk_submit(io);
+	while (!ended)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(inner, -EDEADLK);
+	rig_down(&g);
+}
+
+TEST(swap_moves_the_device_and_shrinking_is_checked_again)
+{
+	struct riser_blk *other;
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	other = fix_leaf_new(g.r, "the other", 64, FIX_AT_ONCE, 0);
+	memset(g.buf, 7, sizeof(g.buf));
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 0, 1, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
+	start(g.c, RISER_BLK_READ, 20, g.buf); /* inside now, outside after the swap */
+	CHECK_EQ(fix_linear_swap(g.b, g.x, other, 0, 16, S, &err), 0);
+	CHECK_EQ(g.b->state, BLK_SUSPENDED);
+	riser_blk_close(g.leaf); /* poisoned as soon as the old map is freed */
+	g.leaf = NULL;
+	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+	while (!ended)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(last_status, RISER_BLK_INVALID);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 1, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(g.buf[0], 0);
+	CHECK_EQ(fix_live_maps, 2);
+	riser_blk_close(other);
+	rig_down(&g);
+}
+
+TEST(a_failed_swap_leaves_the_old_table_live)
+{
+	struct riser_blk_channel *second;
+	struct fix_table *t;
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	CHECK_EQ(riser_blk_channel_open(g.b, g.x, 0, &second, &err), 0);
+	memset(g.buf, 7, sizeof(g.buf));
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 3, 1, g.buf, 0), RISER_BLK_OK);
+	for (unsigned nth = 1; nth <= 2; nth++) {
+		t = fix_table_new(g.leaf, 0, 64);
+		t->fail = nth;
+		CHECK_EQ(blk_swap(g.b, g.x, t, S, &err), -ENOMEM);
+		fix_table_put(t);
+		memset(g.buf, 0, sizeof(g.buf));
+		CHECK_EQ(riser_blk_rw(second, RISER_BLK_READ, 3, 1, g.buf, 0), RISER_BLK_OK);
+		CHECK_EQ(g.buf[0], 7);
+		CHECK_EQ(fix_live_maps, 4); /* what was made was dropped */
+	}
+	/* And where draining fails. */
+	((struct fix_leaf *)g.leaf->priv)->mode = FIX_HELD;
+	start(g.c, RISER_BLK_WRITE, 0, g.buf);
+	CHECK_EQ(fix_linear_swap(g.b, g.x, g.leaf, 0, 64, S, &err), -ETIMEDOUT);
+	((struct fix_leaf *)g.leaf->priv)->mode = FIX_AT_ONCE;
+	while (!ended)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(fix_live_maps, 4);
+	riser_blk_channel_close(second);
+	rig_down(&g);
+}
+
+/*
+ * Threads. An owner keeps four I/Os in flight and sleeps whenever it can; what must hold through
+ * every swap is that each I/O ends once, and OK, and that nothing that was dropped is touched.
+ */
+struct owner {
+	pthread_t thread;
+	struct riser_exec *x;
+	struct riser_blk_channel *c;
+	struct riser_blk *close; /* a HOME device, which its home thread closes */
+	uint32_t stop, failed;   /* atomic, as @ios */
+	uint64_t ios;
+	unsigned inflight;
+	uint64_t seed;
+	uint8_t buf[8 * 512];
+};
+
+static void owner_done(struct riser_blk_io *io)
+{
+	struct owner *o = io->user;
+
+	o->inflight--;
+	store_relaxed(&o->ios, o->ios + 1);
+	if (io->status != RISER_BLK_OK)
+		store_relaxed(&o->failed, o->failed + 1);
+	riser_blk_io_put(io);
+}
+
+static void owner_submit(struct owner *o)
+{
+	struct riser_blk_io *io = riser_blk_io_get(o->c);
+	unsigned what = (unsigned)fix_rand(&o->seed) % 8;
+
+	io->op = what == 7 ? RISER_BLK_FLUSH : what % 2 ? RISER_BLK_WRITE : RISER_BLK_READ;
+	io->sector = fix_rand(&o->seed) % 24;
+	io->count = 1 + (uint32_t)fix_rand(&o->seed) % 8;
+	io->one = (struct iovec){ o->buf, sizeof(o->buf) };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->done = owner_done;
+	io->user = o;
+	o->inflight++;
+	riser_blk_submit(io);
+}
+
+static void *owner_main(void *arg)
+{
+	struct owner *o = arg;
+
+	fix_this = o->x;
+	while (!load_acquire(&o->stop) || o->inflight) {
+		while (!load_acquire(&o->stop) && o->inflight < 4)
+			owner_submit(o);
+		riser_exec_wait(o->x, TIME_NEVER);
+	}
+	riser_blk_channel_close(o->c);
+	riser_blk_close(o->close);
+	/* What was posted to us meanwhile. */
+	while (riser_exec_poll(o->x) > 0)
+		;
+	return NULL;
+}
+
+static void owner_start_on(struct owner *o, struct riser *r, struct riser_blk *b)
+{
+	memset(o, 0, sizeof(*o));
+	o->seed = (uint64_t)(uintptr_t)o;
+	CHECK_EQ(riser_exec_new(r, &o->x, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(b, o->x, 8, &o->c, &err), 0);
+	CHECK_EQ(pthread_create(&o->thread, NULL, owner_main, o), 0);
+}
+
+static void wake_up(struct riser_work *w)
+{
+}
+
+static void owner_stop(struct owner *o)
+{
+	struct riser_work w = { NULL, wake_up };
+
+	store_release(&o->stop, 1);
+	riser_exec_post(o->x, &w);
+	pthread_join(o->thread, NULL);
+	riser_exec_free(o->x);
+	CHECK_EQ(o->failed, 0);
+	CHECK(o->ios > 0);
+}
+
+/* The device's side of FIX_POSTED: a thread that ends what the leaves hold. */
+struct kicker {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct riser_blk *leaves[2];
+	uint32_t stop;
+};
+
+static void *kicker_main(void *arg)
+{
+	struct kicker *k = arg;
+
+	while (!load_acquire(&k->stop)) {
+		pthread_mutex_lock(&k->lock);
+		for (unsigned i = 0; i < 2; i++)
+			if (k->leaves[i])
+				fix_leaf_kick(k->leaves[i]);
+		pthread_mutex_unlock(&k->lock);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void kicker_start(struct kicker *k)
+{
+	pthread_mutex_init(&k->lock, NULL);
+	store_release(&k->stop, 0);
+	CHECK_EQ(pthread_create(&k->thread, NULL, kicker_main, k), 0);
+}
+
+static void kicker_set(struct kicker *k, unsigned i, struct riser_blk *leaf)
+{
+	pthread_mutex_lock(&k->lock);
+	k->leaves[i] = leaf;
+	pthread_mutex_unlock(&k->lock);
+}
+
+static void kicker_stop(struct kicker *k)
+{
+	store_release(&k->stop, 1);
+	pthread_join(k->thread, NULL);
+	pthread_mutex_destroy(&k->lock);
+}
+
+/* Two owners, each with I/O in flight; every swap brings a new leaf and closes the old one. */
+static void swapping(uint32_t flags, enum fix_mode mode, bool home, unsigned swaps)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+	struct riser_blk *b, *leaf, *next;
+	static struct owner owners[2];
+	static struct kicker k;
+	static struct owner h;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	leaf = fix_leaf_new(r, "leaf", 64, mode, 0);
+	b = fix_linear_new(r, "top", leaf, 8, 32, !home);
+	memset(&k, 0, sizeof(k));
+	k.leaves[0] = leaf;
+	if (home) {
+		memset(&h, 0, sizeof(h));
+		CHECK_EQ(riser_exec_new(r, &h.x, &err), 0);
+		h.close = b;
+		CHECK_EQ(blk_set_home(b, h.x, &err), 0);
+		CHECK_EQ(riser_blk_channel_open(b, h.x, 8, &h.c, &err), 0);
+		CHECK_EQ(pthread_create(&h.thread, NULL, owner_main, &h), 0);
+	}
+	SUB(kicker_start(&k));
+	for (unsigned i = 0; i < 2; i++)
+		SUB(owner_start_on(&owners[i], r, b));
+	for (unsigned i = 0; i < swaps; i++) {
+		next = fix_leaf_new(r, "leaf", 64, mode, 0);
+		kicker_set(&k, (i + 1) & 1, next);
+		CHECK_EQ(fix_linear_swap(b, NULL, next, i % 8, 32, 60 * S, &err), 0);
+		kicker_set(&k, i & 1, NULL);
+		riser_blk_close(leaf);
+		leaf = next;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		SUB(owner_stop(&owners[i]));
+	if (home)
+		SUB(owner_stop(&h));
+	kicker_stop(&k);
+	if (!home)
+		riser_blk_close(b);
+	riser_blk_close(leaf);
+	riser_free(r);
+	CHECK_EQ(fix_live_maps, 0);
+	CHECK_EQ(fix_bad, 0);
+}
+
+TEST(swap_with_membarrier)
+{
+	SUB(swapping(0, FIX_AT_ONCE, false, 2000));
+}
+
+TEST(swap_without_membarrier)
+{
+	SUB(swapping(RISER_NO_MEMBARRIER, FIX_AT_ONCE, false, 2000));
+}
+
+TEST(swap_over_a_leaf_whose_owners_sleep)
+{
+	SUB(swapping(0, FIX_POSTED, false, 1000));
+	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, false, 500));
+}
+
+TEST(swap_of_a_home_device_with_hops_in_the_ring)
+{
+	SUB(swapping(0, FIX_AT_ONCE, true, 1000));
+	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, true, 500));
+}
+
+/* An owner that sleeps with nothing in flight is woken to free what was dropped. */
+static void *sleeper_main(void *arg)
+{
+	struct owner *o = arg;
+
+	fix_this = o->x;
+	while (!load_acquire(&o->stop))
+		riser_exec_wait(o->x, TIME_NEVER);
+	riser_blk_channel_close(o->c);
+	return NULL;
+}
+
+TEST(rule_5_a_sleeping_owner_and_10000_swaps)
+{
+	struct riser_work w = { NULL, wake_up };
+	struct riser_blk *b, *leaf;
+	uint32_t most = 0;
+	struct owner o = { 0 };
+	struct riser *r;
+
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	leaf = fix_leaf_new(r, "leaf", 64, FIX_AT_ONCE, 0);
+	b = fix_linear_new(r, "top", leaf, 8, 32, true);
+	CHECK_EQ(riser_exec_new(r, &o.x, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(b, o.x, 8, &o.c, &err), 0);
+	CHECK_EQ(pthread_create(&o.thread, NULL, sleeper_main, &o), 0);
+	for (unsigned i = 0; i < 10000; i++) {
+		CHECK_EQ(fix_linear_swap(b, NULL, leaf, i % 8, 32, 60 * S, &err), 0);
+		most = max_of(most, load_relaxed(&fix_live_maps));
+	}
+	/* A live and a new map, and at most 8 dropped ones, each with one below. */
+	CHECK(most <= 2 * 10);
+	store_release(&o.stop, 1);
+	riser_exec_post(o.x, &w);
+	pthread_join(o.thread, NULL);
+	riser_exec_free(o.x);
+	riser_blk_close(b);
+	riser_blk_close(leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	riser_free(r);
+}
+
+/* Rule 3: two owners, each swapping one level of the same stack while it does I/O on the top. */
+struct changer {
+	struct owner o;
+	struct riser_blk *target, *lower;
+};
+
+static void *changer_main(void *arg)
+{
+	struct changer *g = arg;
+	struct riser_err e;
+
+	fix_this = g->o.x;
+	for (unsigned i = 0; i < 1000; i++) {
+		while (g->o.inflight < 4)
+			owner_submit(&g->o);
+		if (fix_linear_swap(g->target, g->o.x, g->lower, i % 4, 40, 60 * S, &e))
+			store_relaxed(&g->o.failed, g->o.failed + 1);
+	}
+	while (g->o.inflight || !load_acquire(&g->o.stop))
+		riser_exec_wait(g->o.x, NS_PER_MS);
+	riser_blk_channel_close(g->o.c);
+	while (riser_exec_poll(g->o.x) > 0)
+		;
+	return NULL;
+}
+
+TEST(rule_3_two_owners_swap_in_one_stack)
+{
+	static struct changer g[2];
+	struct riser_blk *leaf, *middle, *top;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	leaf = fix_leaf_new(r, "leaf", 64, FIX_LATE, 0);
+	middle = fix_linear_new(r, "middle", leaf, 8, 48, true);
+	top = fix_linear_new(r, "top", middle, 4, 40, true);
+	memset(g, 0, sizeof(g));
+	g[0].target = top;
+	g[0].lower = middle;
+	g[1].target = middle;
+	g[1].lower = leaf;
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(riser_exec_new(r, &g[i].o.x, &err), 0);
+		CHECK_EQ(riser_blk_channel_open(top, g[i].o.x, 8, &g[i].o.c, &err), 0);
+	}
+	/* The middle shrinks to what the top still fits in. */
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&g[i].o.thread, NULL, changer_main, &g[i]), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		store_release(&g[i].o.stop, 1);
+		pthread_join(g[i].o.thread, NULL);
+		CHECK_EQ(g[i].o.failed, 0);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		riser_exec_free(g[i].o.x);
+	riser_blk_close(top);
+	riser_blk_close(middle);
+	riser_blk_close(leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	CHECK_EQ(fix_bad, 0);
+	riser_free(r);
+}
+
+TEST_MAIN(CASE(suspended_io_waits_and_then_runs),
+	  CASE(rule_2_parked_io_is_named_and_the_gate_reopens),
+	  CASE(a_suspend_drives_the_executor_it_is_given),
+	  CASE(rule_4_only_an_owner_with_io_in_flight_is_needed),
+	  CASE(rule_3_inside_a_completion_the_answer_is_edeadlk),
+	  CASE(swap_moves_the_device_and_shrinking_is_checked_again),
+	  CASE(a_failed_swap_leaves_the_old_table_live), CASE(swap_with_membarrier),
+	  CASE(swap_without_membarrier), CASE(swap_over_a_leaf_whose_owners_sleep),
+	  CASE(swap_of_a_home_device_with_hops_in_the_ring),
+	  CASE(rule_5_a_sleeping_owner_and_10000_swaps), CASE(rule_3_two_owners_swap_in_one_stack))
