@@ -104,15 +104,18 @@ void owner_put(struct blk_owner *o)
 void owner_start(struct riser_blk_channel *c)
 {
 	struct blk_owner *o = c->owner;
-	struct blk_map *m = c->map;
+	struct blk_map *m;
 
 	c->started = true;
 	if (!o->registered) {
 		exec_add(o->x, &o->poller);
 		o->registered = true;
 	}
-	if (m->ops->submit && m->ops->start)
+	if (!c->leaf)
+		return; /* and its map may be swapped at this moment: it is behind the gate */
+	m = c->map;
+	if (m->ops->start)
 		m->ops->start(m);
-	if (m->ops->submit && m->ops->poll)
+	if (m->ops->poll)
 		list_add_tail(&o->leaves, &m->active);
 }

@@ -169,7 +169,7 @@ void first(struct riser_blk_channel *c, struct riser_blk_io *io)
 	bool fence = !c->b->r->membarrier;
 
 	owner_start(c);
-	if (c->map->ops->submit)
+	if (c->leaf)
 		c->submit = fence ? leaf_fenced : leaf;
 	else
 		c->submit = fence ? layer_fenced : layer;
