@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCHEMES_MAX 32 /* that a sentence suggests from */
+
 /* Keys of a URI that choose something behind the function, not the function. */
 static const char *const driver_keys[] = { "nsid", NULL };
 
@@ -20,6 +22,17 @@ const struct pci_access *pci_access_find(struct riser *r, const char *scheme)
 	return NULL;
 }
 
+static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
+{
+	const char *words[SCHEMES_MAX] = { NULL }, *near;
+
+	for (unsigned i = 0; i < SCHEMES_MAX - 1 && r->registry->accesses[i]; i++)
+		words[i] = r->registry->accesses[i]->scheme;
+	near = parse_nearest(scheme, words);
+	return err_set(err, -EINVAL, "'%s:' is no way to a PCI function in this build%s%s%s",
+		       scheme, near ? "; did you mean '" : "", near ? near : "", near ? ":'?" : "");
+}
+
 int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct riser_err *err)
 {
 	const struct pci_access *access = pci_access_find(r, u->scheme);
@@ -27,8 +40,7 @@ int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct 
 	int rc;
 
 	if (!access)
-		return err_set(err, -EINVAL, "'%s:' is no way to a PCI function in this build",
-			       u->scheme);
+		return unknown_scheme(r, u->scheme, err);
 	name = uri_canonical(u, driver_keys);
 	if (!name)
 		return err_set(err, -ENOMEM, "no memory for a name");
