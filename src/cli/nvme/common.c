@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "cli/nvme/nvme.h"
+#include <errno.h>
+#include <riser/util.h>
+#include <stdio.h>
+#include <string.h>
+
+int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags)
+{
+	struct riser_nvme_opts o = { .size = sizeof(o) };
+	bool harmless;
+	int rc;
+
+	*n = (struct nvme_dev){ .c = c, .uri = c->arg[0] };
+	rc = cli_context(c);
+	if (rc)
+		return rc;
+	rc = riser_uri_is_harmless(c->r, n->uri, &harmless, &c->err);
+	if (rc)
+		return cli_fail_err(c, rc);
+	n->may_write = flags && (harmless || c->common.yes);
+	if ((flags & NVME_WRITE) && !n->may_write)
+		return cli_fail(c, CLI_USAGE,
+				"%s may hold data that somebody wants: give --yes-destroy-data to "
+				"do this to it",
+				n->uri);
+	o.flags = n->may_write ? RISER_NVME_RDWR : 0;
+	rc = riser_nvme_open(c->r, n->uri, &o, &n->ctrl, &c->err);
+	if (rc)
+		return cli_fail_err(c, rc);
+	riser_nvme_get_info(n->ctrl, &n->info);
+	return 0;
+}
+
+uint32_t nvme_nsid(const struct nvme_dev *n, uint32_t nsid)
+{
+	char text[16];
+	uint64_t v;
+
+	if (nsid || riser_uri_get(n->uri, "nsid", text, sizeof(text)) ||
+	    riser_parse_u64(text, &v) || v > UINT32_MAX)
+		return nsid;
+	return (uint32_t)v;
+}
+
+int nvme_open_ns(struct nvme_dev *n, uint32_t nsid)
+{
+	int rc = riser_nvme_ns_open(n->ctrl, n->c->x, nvme_nsid(n, nsid), &n->ns, &n->c->err);
+
+	if (rc)
+		return cli_fail_err(n->c, rc);
+	riser_nvme_ns_get_info(n->ns, &n->nsi);
+	return 0;
+}
+
+int nvme_open_queue(struct nvme_dev *n)
+{
+	int rc = riser_nvme_qpair_open(n->ctrl, n->c->x, NULL, &n->q, &n->c->err);
+
+	return rc ? cli_fail_err(n->c, rc) : 0;
+}
+
+void nvme_close(struct nvme_dev *n)
+{
+	riser_nvme_qpair_close(n->q);
+	riser_nvme_ns_close(n->ns);
+	riser_nvme_close(n->ctrl);
+}
+
+static int exit_of_status(int64_t status)
+{
+	if (status < 0)
+		return status == -EINVAL ? CLI_FAILED : cli_exit_of((int)status);
+	if (status & RISER_NVME_HOST)
+		return status == RISER_NVME_HOST_OFFLINE   ? CLI_MISSING
+		       : status == RISER_NVME_HOST_GUARDED ? CLI_USAGE
+							   : CLI_FAILED;
+	switch (status & RISER_NVME_ST_MASK) {
+	case RISER_NVME_ST_INVALID_NS:
+		return CLI_MISSING;
+	case RISER_NVME_ST_COMPARE_FAILED:
+		return CLI_MISMATCH;
+	case RISER_NVME_ST_WRITE_PROTECTED:
+	case RISER_NVME_ST_READ_ONLY_RANGE:
+	case RISER_NVME_ST_ACCESS_DENIED:
+		return CLI_PERMISSION;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+int nvme_fail(struct nvme_dev *n, const char *what, int64_t status)
+{
+	int code = exit_of_status(status);
+
+	if (status == RISER_NVME_HOST_GUARDED)
+		return cli_fail(n->c, code, "%s may change %s: give --yes-destroy-data", what,
+				n->uri);
+	if (status < 0)
+		return cli_fail(n->c, code, "%s on %s was not sent: %s", what, n->uri,
+				strerror((int)-status));
+	return cli_fail(n->c, code, "%s on %s failed: %s (%#x)", what, n->uri,
+			riser_nvme_status_text((uint32_t)status), (unsigned)status);
+}
+
+struct wait {
+	struct riser_nvme_req req;
+	bool done;
+	uint32_t status;
+	uint64_t result;
+};
+
+static void io_done(struct riser_nvme_req *req, uint32_t status, uint64_t result)
+{
+	struct wait *w = req->user;
+
+	w->done = true;
+	w->status = status;
+	w->result = result;
+}
+
+int64_t nvme_io(struct nvme_dev *n, const struct riser_nvme_sqe *sqe, void *buf, size_t len,
+		uint64_t *result)
+{
+	struct wait w = { .req = { .done = io_done, .user = &w } };
+	struct riser_exec *x = n->c->x;
+	int rc;
+
+	while ((rc = riser_nvme_io(n->q, &w.req, sqe, buf, len)) == -EAGAIN)
+		if (riser_exec_poll(x) == 0)
+			riser_exec_wait(x, UINT64_MAX);
+	if (rc)
+		return rc;
+	while (!w.done)
+		if (riser_exec_poll(x) == 0)
+			riser_exec_wait(x, UINT64_MAX);
+	if (result)
+		*result = w.result;
+	return w.status;
+}
+
+int nvme_identify_ns(struct nvme_dev *n, uint32_t nsid, struct riser_nvme_id_ns *out)
+{
+	int rc = riser_nvme_identify(n->ctrl, n->c->x, RISER_NVME_CNS_NS, nsid, 0, 0, out);
+
+	if (rc)
+		return nvme_fail(n, "identify namespace", rc);
+	/* A namespace that is not active is all zeroes (§5.17.2.1). */
+	if (!le64(out->nsze))
+		return cli_fail(n->c, CLI_MISSING, "%s has no active namespace %u", n->uri, nsid);
+	return 0;
+}
+
+int read_input(struct cli *c, const char *path, void *buf, size_t len)
+{
+	FILE *f = path ? fopen(path, "re") : stdin;
+	const char *name = path ? path : "standard input";
+	size_t got;
+	int err;
+
+	if (!f)
+		return cli_fail(c, cli_exit_of(-errno), "%s cannot be read: %s", path,
+				strerror(errno));
+	got = fread(buf, 1, len, f);
+	err = ferror(f) ? errno : 0;
+	if (path)
+		fclose(f);
+	if (err)
+		return cli_fail(c, CLI_FAILED, "%s cannot be read: %s", name, strerror(err));
+	if (got < len)
+		return cli_fail(c, CLI_FAILED, "%s ends after %zu of %zu bytes", name, got, len);
+	return 0;
+}
+
+int write_output(struct cli *c, const char *path, const void *buf, size_t len)
+{
+	FILE *f;
+	bool bad;
+
+	if (!path) {
+		/* cli_finish() sees what goes wrong on stdout. */
+		fwrite(buf, 1, len, stdout);
+		return 0;
+	}
+	f = fopen(path, "we");
+	if (!f)
+		return cli_fail(c, cli_exit_of(-errno), "%s cannot be written: %s", path,
+				strerror(errno));
+	bad = fwrite(buf, 1, len, f) != len;
+	bad |= fclose(f) != 0;
+	return bad ? cli_fail(c, CLI_FAILED, "%s cannot be written: %s", path, strerror(errno)) : 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "cli/nvme/nvme.h"
+
+struct args {
+	uint32_t fid, nsid, sel, cdw11, data_len;
+	bool binary;
+	uint8_t data[4096];
+};
+
+static void show(struct cli *c, const struct args *a, uint32_t value)
+{
+	static const char *const which[] = { "Current", "Default", "Saved", "Supported" };
+	struct json j;
+
+	if (a->data_len && (c->format == FORMAT_BINARY || a->binary)) {
+		print_binary(a->data, a->data_len);
+	} else if (c->format == FORMAT_BINARY || a->binary) {
+		riser_le32 v = riser_le32_of(value);
+
+		print_binary(&v, sizeof(v));
+	} else if (c->format == FORMAT_JSON) {
+		json_init(&j, stdout);
+		json_object(&j, NULL);
+		json_u64(&j, "feature", a->fid);
+		json_str(&j, "name", feature_name(a->fid));
+		json_u64(&j, "select", a->sel);
+		json_u64(&j, "value", value);
+		if (a->data_len)
+			json_bytes(&j, "data", a->data, a->data_len);
+		json_end(&j);
+	} else {
+		printf("get-feature:0x%02x (%s), %s value:0x%08x\n", a->fid, feature_name(a->fid),
+		       which[a->sel], value);
+		print_hex(a->data, a->data_len);
+	}
+}
+
+static int get(struct nvme_dev *n, struct args *a)
+{
+	struct riser_nvme_admin cmd = {
+		.sqe = { .opcode = RISER_NVME_ADM_GET_FEATURES,
+			 .nsid = riser_le32_of(nvme_nsid(n, a->nsid)),
+			 .cdw10 = riser_le32_of(a->sel << 8 | a->fid),
+			 .cdw11 = riser_le32_of(a->cdw11) },
+		.data = a->data_len ? a->data : NULL,
+		.len = a->data_len,
+	};
+	int rc = riser_nvme_admin(n->ctrl, n->c->x, &cmd);
+
+	if (rc)
+		return nvme_fail(n, "get features", rc);
+	show(n->c, a, cmd.result);
+	return 0;
+}
+
+static int check_args(struct cli *c, struct args *a)
+{
+	if (!a->fid || a->fid > 0xff)
+		return cli_fail(c, CLI_USAGE, "missing or wrong --feature-id: 1 to 0xff");
+	if (a->sel > 3)
+		return cli_fail(c, CLI_USAGE, "--sel wants 0 to 3");
+	if (a->data_len > sizeof(a->data))
+		return cli_fail(c, CLI_USAGE, "--data-len wants at most %zu", sizeof(a->data));
+	/* Supported capabilities (3) come without data. */
+	if (!a->data_len && a->sel != 3)
+		a->data_len = feature_data_len(a->fid);
+	return 0;
+}
+
+static int run(struct cli *c)
+{
+	struct args a = { 0 };
+	struct nvme_dev n = { 0 };
+	int rc = cli_parse(c, &a);
+
+	if (!rc)
+		rc = check_args(c, &a);
+	if (!rc)
+		rc = nvme_open(c, &n, 0);
+	if (!rc)
+		rc = get(&n, &a);
+	nvme_close(&n);
+	return rc;
+}
+
+static const struct opt opts[] = {
+	{ "feature-id", 'f', OPT_IS_NUM32(struct args, fid), "NUM", "which feature (required)" },
+	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
+	  "where it is a namespace's" },
+	{ "sel", 's', OPT_IS_NUM32(struct args, sel), "NUM",
+	  "0 current, 1 default, 2 saved, 3 supported" },
+	{ "data-len", 'l', OPT_IS_NUM32(struct args, data_len), "NUM",
+	  "bytes of data beside the value" },
+	{ "cdw11", 'c', OPT_IS_NUM32(struct args, cdw11), "NUM", "what the feature wants there" },
+	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "print the bytes" },
+	{ 0 },
+};
+
+const struct cmd cmd_nvme_get_feature = {
+	.name = "get-feature",
+	.args = "URI",
+	.summary = "Get Features",
+	.example = "riser nvme get-feature model:nvme --feature-id=11",
+	.opts = opts,
+	.flags = CMD_FORMAT,
+	.run = run,
+};

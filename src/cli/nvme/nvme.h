@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* What the verbs under "nvme" share: an open controller, its namespace, one queue pair. */
+#ifndef CLI_NVME_NVME_H
+#define CLI_NVME_NVME_H
+
+#include "cli/cli.h"
+#include "cli/json.h"
+#include <riser/nvme.h>
+
+#define le16(v) riser_le16_get(v)
+#define le32(v) riser_le32_get(v)
+#define le64(v) riser_le64_get(v)
+
+struct nvme_dev {
+	struct cli *c;
+	const char *uri;
+	bool may_write;
+	struct riser_nvme *ctrl;
+	struct riser_nvme_info info;
+	struct riser_nvme_ns *ns;
+	struct riser_nvme_ns_info nsi;
+	struct riser_nvme_qpair *q;
+};
+
+/* Flags of nvme_open(). */
+#define NVME_WRITE     (1u << 0) /* wants --yes-destroy-data where that counts */
+#define NVME_MAY_WRITE (1u << 1) /* for writing where that is allowed, else guarded */
+
+/* Each returns 0 or an exit code after its sentence; nvme_close() takes what they left. */
+int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags);
+/* @nsid 0: the URI's nsid=, or the only namespace. */
+int nvme_open_ns(struct nvme_dev *n, uint32_t nsid);
+int nvme_open_queue(struct nvme_dev *n);
+void nvme_close(struct nvme_dev *n);
+
+/* The namespace that @nsid or else the URI names; 0 when neither does. */
+uint32_t nvme_nsid(const struct nvme_dev *n, uint32_t nsid);
+
+/* Say how @what failed: a status of the controller or driver, or a negative errno. */
+int nvme_fail(struct nvme_dev *n, const char *what, int64_t status);
+
+/* Send one I/O command and wait for it. Return: its status, or a negative errno. */
+int64_t nvme_io(struct nvme_dev *n, const struct riser_nvme_sqe *sqe, void *buf, size_t len,
+		uint64_t *result);
+
+/* Identify Namespace data of one namespace. Return: 0 or an exit code. */
+int nvme_identify_ns(struct nvme_dev *n, uint32_t nsid, struct riser_nvme_id_ns *out);
+
+/* ---- printing ---- */
+
+enum field_kind {
+	FIELD_DEC,
+	FIELD_HEX,
+	FIELD_TEXT,
+	FIELD_BYTES,
+	FIELD_UUID,
+	FIELD_OUI,
+	FIELD_KELVIN
+};
+
+/**
+ * struct field - a member of a structure that a controller gave
+ * @name: as nvme-cli spells it; NULL ends a table
+ * @at: offset
+ * @len: bytes
+ * @kind: how it is printed; in JSON numbers are plain
+ */
+struct field {
+	const char *name;
+	uint16_t at, len;
+	enum field_kind kind;
+};
+
+#define FIELD(type, member, how)                                                                   \
+	{                                                                                          \
+#member, offsetof(struct type, member), sizeof(((struct type *)0)->member),        \
+			FIELD_##how                                                                \
+	}
+#define FIELD_AS(text, type, member, how)                                                          \
+	{                                                                                          \
+		text, offsetof(struct type, member), sizeof(((struct type *)0)->member),           \
+			FIELD_##how                                                                \
+	}
+
+/* Lines "name : value", names padded to @width. */
+void fields_print(const struct field *f, const void *data, int width);
+void fields_json(struct json *j, const struct field *f, const void *data);
+
+/* The whole of a structure to stdout, for -o binary. */
+void print_binary(const void *data, size_t len);
+void print_hex(const void *data, size_t len);
+/* {"data": [0, 1, …]} members of an open object. */
+void json_bytes(struct json *j, const char *key, const void *data, size_t len);
+
+/* ---- files ---- */
+
+/* Fill @buf from @path (NULL: stdin), which must hold that much. Return: 0 or an exit code. */
+int read_input(struct cli *c, const char *path, void *buf, size_t len);
+/* Write @buf to @path (NULL: stdout). */
+int write_output(struct cli *c, const char *path, const void *buf, size_t len);
+
+/* ---- features ---- */
+
+const char *feature_name(uint32_t fid);
+/* Bytes of data that a feature has beside its dword; 0 for most. */
+uint32_t feature_data_len(uint32_t fid);
+
+#endif

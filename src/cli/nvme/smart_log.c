@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+#include "cli/nvme/nvme.h"
+
+struct args {
+	uint32_t nsid;
+	bool binary;
+};
+
+#define F(member, how)          FIELD(riser_nvme_smart, member, how)
+#define F_AS(text, member, how) FIELD_AS(text, riser_nvme_smart, member, how)
+
+static const struct field fields[] = {
+	F(critical_warning, HEX),
+	F(temperature, KELVIN),
+	F(avail_spare, DEC),
+	F(spare_thresh, DEC),
+	F(percent_used, DEC),
+	F_AS("endurance_grp_critical_warning_summary", endu_grp_summary, HEX),
+	F(data_units_read, DEC),
+	F(data_units_written, DEC),
+	F_AS("host_read_commands", host_reads, DEC),
+	F_AS("host_write_commands", host_writes, DEC),
+	F_AS("controller_busy_time", ctrl_busy_time, DEC),
+	F(power_cycles, DEC),
+	F(power_on_hours, DEC),
+	F(unsafe_shutdowns, DEC),
+	F(media_errors, DEC),
+	F(num_err_log_entries, DEC),
+	F(warning_temp_time, DEC),
+	F_AS("critical_comp_time", critical_comp_time, DEC),
+	F(thm_temp1_trans_count, DEC),
+	F(thm_temp2_trans_count, DEC),
+	F(thm_temp1_total_time, DEC),
+	F(thm_temp2_total_time, DEC),
+	{ 0 },
+};
+
+/* A sensor that isn't there reports 0. */
+static void print_text(uint32_t nsid, const struct riser_nvme_smart *s)
+{
+	printf("Smart Log for namespace-id:%x\n", nsid);
+	fields_print(fields, s, 40);
+	for (unsigned i = 0; i < array_len(s->temp_sensor); i++)
+		if (le16(s->temp_sensor[i]))
+			printf("temperature_sensor_%-21u: %d °C (%u K)\n", i + 1,
+			       le16(s->temp_sensor[i]) - 273, le16(s->temp_sensor[i]));
+}
+
+static void print_json(const struct riser_nvme_smart *s)
+{
+	struct json j;
+
+	json_init(&j, stdout);
+	json_object(&j, NULL);
+	fields_json(&j, fields, s);
+	for (unsigned i = 0; i < array_len(s->temp_sensor); i++) {
+		char key[24];
+
+		snprintf(key, sizeof(key), "temperature_sensor_%u", i + 1);
+		if (le16(s->temp_sensor[i]))
+			json_u64(&j, key, le16(s->temp_sensor[i]));
+	}
+	json_end(&j);
+}
+
+static int run(struct cli *c)
+{
+	struct args a = { .nsid = RISER_NVME_NSID_ALL };
+	struct nvme_dev n = { 0 };
+	struct riser_nvme_smart s;
+	int rc = cli_parse(c, &a);
+
+	if (!rc)
+		rc = nvme_open(c, &n, 0);
+	if (rc)
+		goto out;
+	rc = riser_nvme_get_log(n.ctrl, c->x, RISER_NVME_LOG_SMART, a.nsid, 0, &s, sizeof(s));
+	if (rc)
+		rc = nvme_fail(&n, "get log page", rc);
+	else if (c->format == FORMAT_BINARY || a.binary)
+		print_binary(&s, sizeof(s));
+	else if (c->format == FORMAT_JSON)
+		print_json(&s);
+	else
+		print_text(a.nsid, &s);
+out:
+	nvme_close(&n);
+	return rc;
+}
+
+static const struct opt opts[] = {
+	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM", "default: the controller" },
+	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
+	{ 0 },
+};
+
+const struct cmd cmd_nvme_smart_log = {
+	.name = "smart-log",
+	.args = "URI",
+	.summary = "health: temperature, wear, what was read and written",
+	.example = "riser nvme smart-log model:nvme",
+	.opts = opts,
+	.flags = CMD_FORMAT,
+	.run = run,
+};
