@@ -376,8 +376,9 @@ int flow_run(struct cli *c, struct flow *f)
 		goto out;
 	progress_begin(c, &p, f->length == UINT64_MAX ? 0 : f->length);
 	while (unfinished(r)) {
-		bool moved = step_input(r) | step_output(r);
+		bool moved = step_input(r);
 
+		moved |= step_output(r);
 		moved |= riser_exec_poll(c->x) > 0;
 		progress_show(c, &p, f->done);
 		if (!moved && unfinished(r))
