@@ -15,9 +15,9 @@ struct riser_publish;
 /**
  * struct riser_publish_opts - how a device is published
  * @size: sizeof(struct riser_publish_opts)
- * @socket: path of a unix socket, or NULL
+ * @socket: path of a unix socket, or NULL for TCP; then @host is NULL and @port at most 0
  * @host: address to listen on with @port; NULL: 127.0.0.1
- * @port: TCP port, or -1 for none; 0 picks a free one
+ * @port: TCP port; 0 picks a free one, -1 is the protocol's own (NBD: 10809)
  * @name: export name; NULL: ""
  * @description: shown to clients that list exports; NULL: the device's
  * @read_only: refuse writes
@@ -87,9 +87,10 @@ RISER_API void riser_publish_get_stats(struct riser_publish *p, struct riser_pub
 
 /**
  * riser_publish_stop - close the sockets, finish what is in flight, free
- * @p: the publisher, or NULL; called by its executor's thread
+ * @p: the publisher, or NULL; called by its executor's thread, not from a completion
  *
- * Clients' requests in flight are finished, not dropped; a flush of the device comes last.
+ * What clients asked for so far is finished and answered, not dropped; a flush of the device comes
+ * last. A client that goes on asking, or does not read its answers, has two seconds for that.
  */
 RISER_API void riser_publish_stop(struct riser_publish *p);
 

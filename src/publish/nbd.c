@@ -170,22 +170,26 @@ static int nbd_start(struct riser_blk *b, struct riser_exec *x,
 	return 0;
 }
 
-/* Let what was asked for end and be answered. Whoever does not read gets STOP_GRACE. */
+/*
+ * Let what was asked for end and be answered. Whoever goes on asking is cut off after STOP_GRACE,
+ * and so is who does not read when all I/O has ended.
+ */
 static void drain(struct nbd_server *s)
 {
-	uint64_t until = clock_now(s->r) + STOP_GRACE;
+	uint64_t now = clock_now(s->r), last_word = now + STOP_GRACE, until = last_word;
 
 	list_for_each (c, &s->conns, struct nbd_conn, link)
-		c->quit = true;
+		c->quit = c->readable = true;
 	s->busy = true;
-	while (!list_empty(&s->conns)) {
-		uint64_t now = clock_now(s->r);
-
+	for (; !list_empty(&s->conns); now = clock_now(s->r)) {
 		if (s->ios)
 			until = now + STOP_GRACE;
-		if (now >= until)
-			list_for_each (c, &s->conns, struct nbd_conn, link)
+		list_for_each (c, &s->conns, struct nbd_conn, link) {
+			if (now >= last_word)
+				nbd_conn_end(c);
+			if (now >= until)
 				nbd_conn_kill(c);
+		}
 		if (riser_exec_poll(s->x) == 0)
 			riser_exec_wait(s->x, until - min_of(now, until));
 	}

@@ -119,7 +119,7 @@ struct nbd_conn {
 	uint32_t watched; /* events that @watch waits for; 0: not watched */
 	enum nbd_phase phase;
 	bool readable, blocked, stalled;
-	bool quit; /* the publisher stops: begin no command */
+	bool quit; /* the publisher stops: end when nothing more is there to read */
 
 	bool fixed, no_zeroes;
 	unsigned options;
@@ -188,6 +188,8 @@ struct nbd_server {
 int nbd_conn_new(struct nbd_server *s, int fd);
 /* One round: read, act, answer. Return: how many things were done; may free @c. */
 int nbd_conn_round(struct nbd_conn *c);
+/* Read no more. What was asked for whole is done and answered, then a round frees @c. */
+void nbd_conn_end(struct nbd_conn *c);
 /* Read and answer nothing any more. The next round frees @c when its I/O has ended. */
 void nbd_conn_kill(struct nbd_conn *c);
 

@@ -363,8 +363,6 @@ enum nbd_step nbd_serve(struct nbd_conn *c)
 
 	if (c->cur)
 		return go_on(c);
-	if (c->quit)
-		return NBD_END;
 	if (nbd_have(c) < sizeof(h))
 		return NBD_INPUT;
 	if (list_empty(&c->free))

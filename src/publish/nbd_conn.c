@@ -30,6 +30,15 @@ static bool has_output(const struct nbd_conn *c)
 	return c->out_at != c->out_end || !list_empty(&c->replies);
 }
 
+void nbd_conn_end(struct nbd_conn *c)
+{
+	if (!is_reading(c))
+		return;
+	nbd_abandon(c);
+	c->phase = NBD_CLOSING;
+	c->server->busy = true;
+}
+
 void nbd_conn_kill(struct nbd_conn *c)
 {
 	nbd_abandon(c);
@@ -99,8 +108,7 @@ static bool receive(struct nbd_conn *c)
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		nbd_conn_kill(c);
 	} else if (n == 0) {
-		nbd_abandon(c);
-		c->phase = NBD_CLOSING;
+		nbd_conn_end(c);
 	}
 	if (n <= 0)
 		return false;
@@ -131,19 +139,17 @@ static int input(struct nbd_conn *c)
 	enum nbd_step step = advance(c);
 	int done = 0;
 
-	if (step == NBD_INPUT && c->quit) {
-		nbd_abandon(c);
-		step = NBD_END;
-	}
 	if (step == NBD_INPUT && c->readable) {
 		done = receive(c);
 		if (!is_reading(c))
 			return 1;
 		step = advance(c);
+	} else if (step == NBD_INPUT && c->quit) {
+		step = NBD_END;
 	}
 	c->stalled = step == NBD_STALL;
 	if (step == NBD_END)
-		c->phase = NBD_CLOSING;
+		nbd_conn_end(c);
 	else if (step == NBD_BROKEN)
 		nbd_conn_kill(c);
 	return done + (step >= NBD_END);
