@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* Where an NBD server listens, how it comes and how it goes. */
+#include "nbd_client.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+
+static struct bench t;
+static uint8_t out[1 * MiB], in[1 * MiB];
+
+static bool exists(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st);
+}
+
+TEST(an_unknown_publisher_suggests_the_nearest)
+{
+	struct riser_publish_opts opts = { .size = sizeof(opts), .port = -1 };
+
+	SUB(bench_context(&t, "mem:64M"));
+	CHECK_EQ(riser_publish(t.b, t.x, "ndb", &opts, &t.p, &t.err), -EINVAL);
+	CHECK_STR(t.err.text, "unknown publisher 'ndb'; did you mean 'nbd'?");
+	opts.size = 0;
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &t.p, &t.err), -EINVAL);
+	CHECK_HAS(t.err.text, "size");
+	bench_end(&t);
+}
+
+TEST(the_uri_says_where)
+{
+	char want[256];
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	snprintf(want, sizeof(want), "nbd+unix:///?socket=%s", t.path);
+	CHECK_STR(riser_publish_uri(t.p), want);
+	bench_end(&t);
+	SUB(bench_start(&t, (struct riser_publish_opts){ .name = "a disk?&/\303\244" }));
+	snprintf(want, sizeof(want), "nbd+unix:///a%%20disk%%3F%%26/%%C3%%A4?socket=%s", t.path);
+	CHECK_STR(riser_publish_uri(t.p), want);
+	bench_end(&t);
+}
+
+TEST(a_unix_socket_goes_with_its_server)
+{
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	CHECK(exists(t.path));
+	riser_publish_stop(t.p);
+	CHECK(!exists(t.path));
+	/* What somebody else put there meanwhile stays. */
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), 0);
+	CHECK_EQ(unlink(t.path), 0);
+	close(open(t.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	riser_publish_stop(t.p);
+	CHECK(exists(t.path));
+	/* A file is not replaced. */
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), -EEXIST);
+	CHECK_HAS(t.err.text, "not a socket");
+	CHECK(exists(t.path));
+	unlink(t.path);
+	t.p = NULL;
+	bench_end(&t);
+}
+
+TEST(a_stale_socket_is_replaced_and_a_live_one_is_not)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct riser_publish *second;
+	struct riser_publish_opts opts = { .size = sizeof(opts), .port = -1, .socket = t.path };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	SUB(bench_context(&t, "mem:64M"));
+	strcpy(at.sun_path, t.path);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	close(fd); /* nobody listens there */
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), 0);
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &second, &t.err), -EADDRINUSE);
+	CHECK_HAS(t.err.text, "a server listens on");
+	fd = attach(&t);
+	CHECK(fd >= 0);
+	close(fd);
+	bench_end(&t);
+}
+
+TEST(places_that_do_not_exist)
+{
+	char longest[256] = "/tmp/";
+
+	memset(longest + 5, 'x', 200);
+	SUB(bench_context(&t, "mem:64M"));
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ .socket = longest, .port = -1 }),
+		 -ENAMETOOLONG);
+	CHECK_HAS(t.err.text, "107");
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ .socket = "", .port = -1 }),
+		 -EINVAL);
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ .socket = "/nowhere/at/all",
+								.port = -1 }),
+		 -ENOENT);
+	CHECK_HAS(t.err.text, "/nowhere/at/all");
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ .port = 65536 }), -EINVAL);
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ .socket = t.path, .port = 80 }),
+		 -EINVAL);
+	CHECK(!exists(t.path));
+	bench_end(&t);
+}
+
+TEST(tcp_on_a_free_port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	struct riser_publish_opts opts = { .size = sizeof(opts) };
+	struct nbd_greeting g;
+	unsigned port;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	SUB(bench_context(&t, "mem:64M"));
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &t.p, &t.err), 0);
+	CHECK_EQ(sscanf(riser_publish_uri(t.p), "nbd://127.0.0.1:%u/", &port), 1);
+	CHECK(port > 0);
+	at.sin_port = htons((uint16_t)port);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK_EQ(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	CHECK(get(&t, fd, &g, sizeof(g)));
+	CHECK_EQ(be64(g.magic), NBD_MAGIC);
+	opts.port = (int)port;
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &(struct riser_publish *){ 0 }, &t.err),
+		 -EADDRINUSE);
+	CHECK_HAS(t.err.text, "choose another port");
+	close(fd);
+	bench_end(&t);
+}
+
+TEST(stopping_answers_what_was_asked)
+{
+	struct nbd_command_header h[4];
+	uint8_t block[512];
+	int fd;
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	fd = attach(&t);
+	fill(out, sizeof(out), 5);
+	CHECK_EQ(run_write(&t, fd, 0, sizeof(out), out), 0);
+	settle(&t);
+	for (unsigned i = 0; i < 4; i++)
+		h[i] = header_of((struct command){ NBD_CMD_READ, 0, 77, 0, 16384 });
+	CHECK(put(&t, fd, h, sizeof(h)));
+	while (stats_of(&t).requests == 1) /* until they were received */
+		riser_exec_poll(t.x);
+	riser_publish_stop(t.p);
+	t.p = NULL;
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_EQ(get_answer(&t, fd, 77), 0);
+		CHECK(get(&t, fd, in, 16384));
+		CHECK(!memcmp(in, out, 16384));
+	}
+	CHECK(!get(&t, fd, block, 1));
+	close(fd);
+	bench_end(&t);
+}
+
+/* Its peers read nothing, or stopped in the middle of a WRITE: they do not hold it up for ever. */
+TEST(stopping_with_deaf_clients)
+{
+	struct nbd_command_header h =
+		header_of((struct command){ NBD_CMD_READ, .len = NBD_REQUEST_MAX });
+	int deaf, half, fresh;
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	deaf = attach(&t);
+	half = attach(&t);
+	fresh = dial(&t);
+	CHECK(put(&t, deaf, &h, sizeof(h)));
+	CHECK(put_command(&t, half, (struct command){ NBD_CMD_WRITE, .len = 1 * MiB }));
+	CHECK(put(&t, half, out, 300000));
+	riser_publish_stop(t.p);
+	t.p = NULL;
+	close(deaf);
+	close(half);
+	close(fresh);
+	bench_end(&t);
+}
+
+TEST_MAIN(CASE(an_unknown_publisher_suggests_the_nearest), CASE(the_uri_says_where),
+	  CASE(a_unix_socket_goes_with_its_server),
+	  CASE(a_stale_socket_is_replaced_and_a_live_one_is_not), CASE(places_that_do_not_exist),
+	  CASE(tcp_on_a_free_port), CASE(stopping_answers_what_was_asked),
+	  CASE(stopping_with_deaf_clients))
