@@ -155,8 +155,6 @@ int cli_exit_of(int err);
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The library refused with @rc and left a sentence in c->err. */
 int cli_fail_err(struct cli *c, int rc);
-/* "…; did you mean 'X'?" for a message's end, or "". */
-const char *cli_did_you_mean(const char *word, const char *const *words, char *buf, size_t len);
 /* Flush stdout; a reader that went away fails quietly. Return: @code, or the failure's. */
 int cli_finish(struct cli *c, int code);
 

@@ -4,6 +4,7 @@
 #include "cli/json.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <riser/nvme.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,8 +80,8 @@ int dev_fail_io(struct cli *c, const struct dev *d, enum riser_blk_op op, uint64
 				      : riser_blk_status_name((enum riser_blk_status)status);
 
 	if (raw)
-		return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s (status %#x)",
-				ops[op], d->uri, offset, name, raw);
+		return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s (%#x, %s)",
+				ops[op], d->uri, offset, name, raw, riser_nvme_status_text(raw));
 	return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s", ops[op], d->uri, offset,
 			name);
 }

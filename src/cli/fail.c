@@ -3,7 +3,6 @@
 /* How the command fails: one sentence on stderr, and an exit code that a script can trust. */
 #include "cli/cli.h"
 #include <errno.h>
-#include <riser/util.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,16 +52,6 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 int cli_fail_err(struct cli *c, int rc)
 {
 	return cli_fail(c, cli_exit_of(rc), "%s", *c->err.text ? c->err.text : strerror(-rc));
-}
-
-const char *cli_did_you_mean(const char *word, const char *const *words, char *buf, size_t len)
-{
-	const char *near = riser_nearest(word, words);
-
-	if (!near)
-		return "";
-	snprintf(buf, len, "; did you mean '%s'?", near);
-	return buf;
 }
 
 int cli_finish(struct cli *c, int code)

@@ -3,6 +3,7 @@
 /* The command: finds the subcommand, runs it, turns what happened into an exit code. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include <riser/util.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,8 +34,7 @@ const struct cmd *cli_find(const struct cmd *const *cmds, const char *name)
 
 static int unknown_verb(struct cli *c, const struct cmd *const *cmds, const char *word)
 {
-	const char *words[64];
-	char hint[96];
+	const char *words[64], *near;
 	unsigned n = 0;
 
 	for (; *cmds && n + 1 < array_len(words); cmds++)
@@ -43,8 +43,9 @@ static int unknown_verb(struct cli *c, const struct cmd *const *cmds, const char
 	if (word[0] == '-')
 		return cli_fail(c, CLI_USAGE, "unknown option '%s' (riser --help lists the verbs)",
 				word);
-	return cli_fail(c, CLI_USAGE, "unknown verb '%s'%s", word,
-			cli_did_you_mean(word, words, hint, sizeof(hint)));
+	near = riser_nearest(word, words);
+	return cli_fail(c, CLI_USAGE, "unknown verb '%s'%s%s%s", word,
+			near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 int cli_resolve(struct cli *c, const struct cmd *const *cmds, int argc, char **argv)

@@ -13,7 +13,7 @@ five_examples()
 # The arguments of an example line stand in the verb's own help, and every one is a verb's.
 examples_parse()
 {
-	local line verb verbs=("${verbs[@]}" publish)
+	local line verb
 
 	while read -r _ verb line; do
 		printf '%s\n' "${verbs[@]}" | grep -qx "$verb" || { echo "no verb $verb"; return 1; }
