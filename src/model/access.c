@@ -294,12 +294,26 @@ static int model_reset(struct pci_dev *d)
 	return gone ? -ENODEV : 0;
 }
 
+/* The caller holds the lock. */
+static unsigned model_step(struct model_pci *p)
+{
+	uint64_t next;
+	unsigned n = model_nvme_step(p->nvme, &next);
+
+	if (p->reset_at)
+		next = min_of(next, p->reset_at);
+	store_relaxed(&p->next, next);
+	return n;
+}
+
 static int model_reset_poll(struct pci_dev *d)
 {
 	struct model_pci *p = model_of(d);
 	int rc = 0;
 
 	model_lock(p);
+	if (!p->threaded)
+		model_step(p); /* what the backing has must come back first */
 	if (p->nvme->gone) {
 		rc = -ENODEV;
 	} else if (!p->reset_at) {
@@ -312,18 +326,6 @@ static int model_reset_poll(struct pci_dev *d)
 	}
 	model_unlock(p);
 	return rc;
-}
-
-/* The caller holds the lock. */
-static unsigned model_step(struct model_pci *p)
-{
-	uint64_t next;
-	unsigned n = model_nvme_step(p->nvme, &next);
-
-	if (p->reset_at)
-		next = min_of(next, p->reset_at);
-	store_relaxed(&p->next, next);
-	return n;
 }
 
 static int model_pump(struct pci_dev *d, uint64_t *next)

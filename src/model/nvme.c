@@ -95,6 +95,8 @@ static void model_halt(struct model_nvme *m)
 	model_queue_close_all(m);
 	model_forget_events(m);
 	model_features_reset(m);
+	for (unsigned i = 0; i < m->cfg.namespaces; i++)
+		m->ns[i].formatting = false;
 	m->running = false;
 	m->granted = m->cfg.queues;
 	m->csts &= ~(RISER_NVME_CSTS_CFS | RISER_NVME_CSTS_SHST_MASK);
@@ -305,17 +307,22 @@ void model_nvme_function_reset(struct model_nvme *m)
 	clock_bump_of(&m->r->clock);
 }
 
-/* What is due by the clock, and what the backing gave back. */
-static void model_step_timers(struct model_nvme *m, uint64_t *next)
+static void model_step_ended(struct model_nvme *m)
 {
-	uint64_t now;
-
 	while (!list_empty(&m->ended)) {
 		struct model_cmd *cmd = list_first(&m->ended, struct model_cmd, timer);
 
 		list_del(&cmd->timer);
 		model_cmd_resume(m, cmd);
 	}
+}
+
+/* What is due by the clock, and what the backing gave back. */
+static void model_step_timers(struct model_nvme *m, uint64_t *next)
+{
+	uint64_t now;
+
+	model_step_ended(m);
 	model_settle(m);
 	if (m->rdy_at != TIME_NEVER && !m->nbacked)
 		*next = m->rdy_at;
@@ -381,6 +388,13 @@ static int model_open_namespaces(struct model_nvme *m, struct riser_err *err)
 		rc = model_backing_open(ns, m->cfg.ns[i].backing, m->cfg.ns[i].size, err);
 		if (rc)
 			return rc;
+		if (m->cfg.ns[i].lbaf == MODEL_LBAFS)
+			m->cfg.ns[i].lbaf = ns->min_lbaf;
+		if (m->cfg.ns[i].lbaf < ns->min_lbaf)
+			return err_set(err, -EINVAL,
+				       "namespace %u cannot have blocks of 512 bytes: what is "
+				       "behind it has larger ones",
+				       ns->nsid);
 		model_ns_set_format(ns, m->cfg.ns[i].lbaf);
 	}
 	return 0;
@@ -407,6 +421,7 @@ int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct 
 	m->granted = cfg->queues;
 	m->powered_at = clock_now(r);
 	list_init(&m->ended);
+	list_init(&m->starved);
 	list_init(&m->delayed);
 	list_init(&m->faults);
 	m->doorbells_len =
@@ -440,8 +455,13 @@ void model_nvme_free(struct model_nvme *m)
 		return;
 	if (m->sqs)
 		model_queue_close_all(m);
+	while (m->nbacked) {
+		model_backing_wait(m);
+		model_step_ended(m);
+	}
 	for (unsigned i = 0; i < m->cfg.namespaces; i++)
 		model_backing_close(&m->ns[i]);
+	riser_exec_free(m->exec);
 	model_fault_clear(m);
 	model_pool_free(m);
 	if (m->doorbells)

@@ -59,8 +59,8 @@ struct riser_blk_channel;
 struct model_nvme_config {
 	unsigned namespaces;
 	struct {
-		uint64_t size; /* 0: the backing's */
-		unsigned lbaf;
+		uint64_t size;       /* 0: the backing's */
+		unsigned lbaf;       /* MODEL_LBAFS: what the backing can do */
 		const char *backing; /* NULL: sparse memory; points into the URI */
 	} ns[MODEL_NS_MAX];
 	char serial[21];
@@ -75,6 +75,9 @@ struct model_nvme_config {
 /**
  * struct model_ns - a namespace
  * @mem: its data where no block device backs it
+ * @blk: the block device, of which @channel is used
+ * @compares: it compares by itself
+ * @min_lbaf: the first format that the device below can do
  * @lbaf: current format, index into 512 and 4096
  * @shift: log2 of the block size
  * @formatting: a format is under way
@@ -87,8 +90,11 @@ struct model_ns {
 	uint64_t blocks;
 	unsigned lbaf, shift;
 	bool formatting, changed;
-	bool write_cache;
+	bool read_only, write_cache, compares;
+	unsigned min_lbaf;
 	char *mem;
+	struct riser_blk *blk;
+	struct riser_blk_channel *channel;
 };
 
 struct model_cmd;
@@ -160,6 +166,11 @@ struct model_cmd {
 	uint32_t (*resume)(struct model_nvme *m, struct model_cmd *cmd, uint32_t status);
 	uint64_t pos, end;
 	void *buf;
+
+	/* What the backing has to do, and how far it is (backing.c). */
+	uint8_t op;
+	uint32_t flags;
+	uint64_t off, left, piece;
 };
 
 struct model_chunk {
@@ -225,6 +236,9 @@ struct model_nvme {
 	uint64_t read_units, written_units; /* 512-byte units */
 	uint64_t reads, writes, media_errors;
 	uint64_t powered_at;
+
+	struct riser_exec *exec; /* of the namespaces' block devices; NULL where there are none */
+	struct list starved;     /* commands that wait for an I/O of their channel */
 
 	struct list faults; /* struct model_fault */
 	bool slow;          /* every command is looked at by model_cmd_odd() first */
@@ -350,6 +364,7 @@ int model_backing_open(struct model_ns *ns, const char *uri, uint64_t size, stru
 void model_backing_close(struct model_ns *ns);
 /* Let what the namespaces' block devices ended come back through model_cmd_backed(). */
 void model_backing_poll(struct model_nvme *m);
+void model_backing_wait(struct model_nvme *m);
 uint32_t model_backing_do(struct model_ns *ns, struct model_cmd *cmd, enum model_backing_op op,
 			  uint64_t off, uint64_t len, uint32_t flags);
 

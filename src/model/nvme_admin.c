@@ -115,19 +115,16 @@ static uint32_t model_abort(struct model_nvme *m, struct model_cmd *cmd)
 
 /*
  * Format NVM (§5.14): the namespaces in turn, each wiped through its backing. cmd->ns is the one
- * under way, cmd->pos the next byte to wipe, cmd->end one behind the last namespace's index.
+ * under way, cmd->pos whether it was wiped, cmd->end one behind the last namespace's index.
  */
-#define FORMAT_PIECE (1ull << 40)
-
 static uint32_t model_format_next(struct model_nvme *m, struct model_cmd *cmd, uint32_t status)
 {
 	while (!status) {
 		struct model_ns *ns = cmd->ns;
-		uint64_t n = min_of(FORMAT_PIECE, ns->bytes - cmd->pos), pos = cmd->pos;
 
-		if (n) {
-			cmd->pos += n;
-			status = model_backing_do(ns, cmd, MODEL_BACKING_ZERO, pos, n, 0);
+		if (!cmd->pos) {
+			cmd->pos = 1;
+			status = model_backing_do(ns, cmd, MODEL_BACKING_ZERO, 0, ns->bytes, 0);
 			continue;
 		}
 		ns->formatting = false;
@@ -159,9 +156,14 @@ static uint32_t model_format(struct model_nvme *m, struct model_cmd *cmd)
 		return INVALID_FIELD; /* FNA: no cryptographic erase */
 	cmd->ns = all ? m->ns : model_ns_find(m, nsid);
 	cmd->end = all ? m->cfg.namespaces : (uint64_t)(cmd->ns - m->ns) + 1;
-	for (struct model_ns *ns = cmd->ns; ns < m->ns + cmd->end; ns++)
+	for (struct model_ns *ns = cmd->ns; ns < m->ns + cmd->end; ns++) {
 		if (ns->formatting)
 			return RISER_NVME_ST_FORMAT_IN_PROGRESS;
+		if (ns->read_only)
+			return MODEL_DNR(RISER_NVME_ST_WRITE_PROTECTED);
+		if (lbaf < ns->min_lbaf)
+			return MODEL_DNR(RISER_NVME_ST_INVALID_FORMAT);
+	}
 	for (struct model_ns *ns = cmd->ns; ns < m->ns + cmd->end; ns++)
 		ns->formatting = true;
 	cmd->pos = 0;

@@ -118,7 +118,7 @@ static int model_namespaces(const struct uri *u, struct model_nvme_config *cfg,
 			    struct riser_err *err)
 {
 	uint64_t size = 0;
-	unsigned lbaf = 0;
+	unsigned lbaf = MODEL_LBAFS;
 	int rc = model_size(u, "size", &size, err);
 
 	if (!rc)

@@ -89,9 +89,10 @@ static void model_id_ns(struct model_nvme *m, const struct model_ns *ns,
 	model_identifier(m, ns->nsid, id->nguid);
 	memcpy(id->eui64, id->nguid, 4);
 	memcpy(id->eui64 + 4, id->nguid + 12, 4);
-	id->lbaf[0].lbads = 9;
+	id->lbaf[0].lbads = ns->min_lbaf > 0 ? 0 : 9;
 	id->lbaf[1].lbads = 12;
 	id->lbaf[0].rp = 1;
+	id->nsattr = ns->read_only; /* write protected */
 }
 
 /* Numbers above @after: those of all namespaces, for each is attached. */

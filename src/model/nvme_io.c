@@ -216,6 +216,12 @@ static uint32_t model_flush(struct model_nvme *m, struct model_cmd *cmd)
 	return model_flush_next(m, cmd, 0);
 }
 
+static bool model_is_writing(uint8_t opcode)
+{
+	return opcode == RISER_NVME_IO_WRITE || opcode == RISER_NVME_IO_WRITE_ZEROES ||
+	       opcode == RISER_NVME_IO_DSM;
+}
+
 static uint32_t (*const model_io_commands[256])(struct model_nvme *m, struct model_cmd *cmd) = {
 	[RISER_NVME_IO_FLUSH] = model_flush,
 	[RISER_NVME_IO_WRITE] = model_write,
@@ -241,6 +247,8 @@ uint32_t model_io(struct model_nvme *m, struct model_cmd *cmd)
 			return MODEL_DNR(RISER_NVME_ST_INVALID_NS);
 		if (unlikely(cmd->ns->formatting))
 			return RISER_NVME_ST_FORMAT_IN_PROGRESS;
+		if (unlikely(cmd->ns->read_only && model_is_writing(opcode)))
+			return MODEL_DNR(RISER_NVME_ST_WRITE_PROTECTED);
 	}
 	return model_io_commands[opcode](m, cmd);
 }
