@@ -33,6 +33,9 @@ static struct queue admin, io;
 static volatile uint32_t *doorbells;
 static struct dma_mem mem; /* 1 MiB for data, consecutive IOVAs */
 
+/* How often to pump for a command; more than once only where a block device is behind. */
+static unsigned patience = 1;
+
 static void open_model(const char *text, uint32_t flags)
 {
 	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
@@ -41,6 +44,7 @@ static void open_model(const char *text, uint32_t flags)
 
 	memset(&admin, 0, sizeof(admin));
 	memset(&io, 0, sizeof(io));
+	patience = strstr(text, "backing") ? 1000000 : 1;
 	CHECK_EQ(riser_new(&opts, &r, &err), 0);
 	CHECK_EQ(uri_parse(text, &u, &err), 0);
 	rc = pci_open(r, &u, &dev, &err);
@@ -153,6 +157,17 @@ static uint32_t status_of(const struct riser_nvme_cqe *cqe)
 	return le16(cqe->status) >> 1;
 }
 
+/* Pump until there is an entry. Return: whether one came. */
+static bool await(struct queue *q, struct riser_nvme_cqe *out)
+{
+	for (unsigned i = 0; i < patience; i++) {
+		if (reap(q, out))
+			return true;
+		pump();
+	}
+	return reap(q, out);
+}
+
 static struct riser_nvme_cqe last_cqe;
 
 /* One command, to its end. Return: its status, or UINT32_MAX where there was no entry. */
@@ -161,8 +176,7 @@ static uint32_t run(struct queue *q, struct riser_nvme_sqe sqe)
 	uint16_t cid = push(q, sqe);
 
 	ring(q);
-	pump();
-	if (!reap(q, &last_cqe))
+	if (!await(q, &last_cqe))
 		return UINT32_MAX;
 	return le16(last_cqe.cid) == cid ? status_of(&last_cqe) : 0xbadc1d;
 }
