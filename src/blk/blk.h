@@ -239,6 +239,7 @@ struct blk_owner {
 	struct poller poller;
 	struct list leaves; /* struct blk_map.active: those with ops->poll */
 	struct list retry;  /* channels whose leaf had no room */
+	struct list shared; /* what a driver's channels of this owner share; the driver's */
 };
 
 /* owner.c */

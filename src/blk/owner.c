@@ -74,6 +74,7 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 						     .next_deadline = owner_next_deadline };
 			list_init(&o->leaves);
 			list_init(&o->retry);
+			list_init(&o->shared);
 			x->blk = o;
 		}
 	}

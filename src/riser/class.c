@@ -10,6 +10,8 @@
 #include "pci/pci.h"
 #include "publish/publish.h"
 #include <errno.h>
+#include <riser/util.h>
+#include <stdlib.h>
 
 #define SCHEMES_MAX 64
 
@@ -74,10 +76,24 @@ static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err 
 		       near ? "; did you mean '" : "", near ? near : "", near ? ":'?" : "");
 }
 
+/* May the device lose its data? The way to it says, and what a model's data lies on. */
+static int judge(struct riser *r, const struct uri *u, struct riser_blk *b, struct riser_err *err)
+{
+	char *text = uri_canonical(u, NULL);
+	int rc = text ? riser_uri_is_harmless(r, text, &b->harmless, err)
+		      : err_set(err, -ENOMEM, "no memory for a URI");
+
+	free(text);
+	if (rc)
+		blk_put(b);
+	return rc;
+}
+
 int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
 	       struct riser_err *err)
 {
 	const struct blk_source *const *s = r->registry->sources;
+	int rc;
 
 	if (!pci_access_find(r, u->scheme))
 		return unknown_scheme(r, u->scheme, err);
@@ -87,5 +103,6 @@ int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct rise
 	if (!*s)
 		return err_set(err, -ENODEV, "%s: this build has no block driver for PCI functions",
 			       u->scheme);
-	return (*s)->open(r, u, flags, out, err);
+	rc = (*s)->open(r, u, flags, out, err);
+	return rc ? rc : judge(r, u, *out, err);
 }
