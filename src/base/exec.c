@@ -52,6 +52,9 @@ void riser_exec_free(struct riser_exec *x)
 	if (!x)
 		return;
 	clock_leave(x->r, &x->part);
+	/* What was posted last may have run, and led here, before its poster was through. */
+	while (load_acquire(&x->posting))
+		sched_yield();
 	if (x->wake >= 0)
 		close(x->wake);
 	if (x->set >= 0)
@@ -102,8 +105,10 @@ void exec_unwatch(struct riser_exec *x, struct exec_watch *w)
  */
 void riser_exec_post(struct riser_exec *x, struct riser_work *work)
 {
-	struct riser_work *head = load_relaxed(&x->inbox);
+	struct riser_work *head;
 
+	__atomic_fetch_add(&x->posting, 1, __ATOMIC_RELAXED);
+	head = load_relaxed(&x->inbox);
 	do
 		work->next = head;
 	while (!__atomic_compare_exchange_n(&x->inbox, &head, work, true, __ATOMIC_SEQ_CST,
@@ -112,6 +117,8 @@ void riser_exec_post(struct riser_exec *x, struct riser_work *work)
 	/* Pairs with riser_exec_arm(): it sets sleeping, then reads the inbox. */
 	if (load_seq_cst(&x->sleeping))
 		event_signal(x->wake);
+	/* Pairs with riser_exec_free(): nothing of @x is touched behind this. */
+	__atomic_fetch_sub(&x->posting, 1, __ATOMIC_RELEASE);
 }
 
 static int run_inbox(struct riser_exec *x)

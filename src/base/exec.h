@@ -56,6 +56,7 @@ struct riser_exec {
 	struct blk_owner *blk; /* what the block core hangs here; under the context's lock */
 
 	struct riser_work *inbox __attribute__((aligned(64))); /* pushed by any thread */
+	uint32_t posting; /* threads inside riser_exec_post(): freeing waits for them */
 	uint32_t sleeping;
 };
 
