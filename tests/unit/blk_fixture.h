@@ -39,10 +39,13 @@ static inline void fix_check_owner(const struct blk_map *m)
 		fix_broken("%s: in another thread than its owner's", m->b->description);
 }
 
+/* Several owners may draw from a leaf's seed at a time; what they draw does not matter. */
 static inline uint64_t fix_rand(uint64_t *seed)
 {
-	*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
-	return *seed >> 33;
+	uint64_t v = load_relaxed(seed) * 6364136223846793005ull + 1442695040888963407ull;
+
+	store_relaxed(seed, v);
+	return v >> 33;
 }
 
 /* When the leaf ends an I/O. */
