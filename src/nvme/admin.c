@@ -252,7 +252,7 @@ int nvme_admin_scan(struct nvme_ctrl *c, uint64_t now)
 			continue;
 		if (!q->stamp) {
 			q->stamp = now;
-		} else if (now - q->stamp >= q->timeout) {
+		} else if (now >= q->stamp + q->timeout) { /* @now may be older than the stamp */
 			uint64_t next;
 
 			/* It may be done already, and only not yet delivered or reaped. */
