@@ -188,6 +188,7 @@ static int set_vectors(struct qtest *q, const int *fds, unsigned n)
 		for (unsigned i = 0; i < q->vectors; i++)
 			if (!q->irq_on || old[i] || fresh[i])
 				aim_vector(q, i);
+		cfg_get(q, PCI_CFG_COMMAND, 2); /* the writes before this one have arrived */
 		fresh = old;
 	}
 	for (unsigned i = 0; i < q->vectors; i++)

@@ -159,7 +159,7 @@ static int add_drive(struct launch *l, unsigned number, const char *text, struct
 		fd = pass(l, memory_file("riser-drive", l->disk_size));
 		if (fd < 0)
 			return fd;
-		snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	}
 	return arg(l, "-drive") ?: arg(l, "if=none,id=drive%u,format=raw,file=%s", number, path);
 }
@@ -243,11 +243,11 @@ static int add_machine(struct launch *l, struct qtest_qemu *q, uint64_t ram_size
 	return arg(l, "-machine") ?: arg(l, "q35,accel=tcg,memory-backend=ram") ?:
 		arg(l, "-m") ?: arg(l, "%lluM", (unsigned long long)(ram_size / MiB)) ?:
 		arg(l, "-object") ?:
-		arg(l, "memory-backend-file,id=ram,share=on,size=%llu,mem-path=/dev/fd/%d",
+		arg(l, "memory-backend-file,id=ram,share=on,size=%llu,mem-path=/proc/self/fd/%d",
 		    (unsigned long long)ram_size, ram) ?:
 		arg(l, "-nodefaults") ?: arg(l, "-no-user-config") ?:
 		arg(l, "-display") ?: arg(l, "none") ?:
-		arg(l, "-bios") ?: arg(l, "/dev/fd/%d", rom) ?:
+		arg(l, "-bios") ?: arg(l, "/proc/self/fd/%d", rom) ?:
 		add_socket(l, link, "qtest") ?:
 		arg(l, "-object") ?: arg(l, "qtest,id=qtest0,chardev=qtest,log=/dev/null") ?:
 		add_socket(l, doorbell, "doorbell") ?:
