@@ -73,11 +73,11 @@ static const char *tap_skipped;
 			FAIL("%s is \"%s\", without \"%s\"", #text, tap_text, tap_part);           \
 	} while (0)
 
-/* Call in a function that may fail: stop the caller too. */
+/* Call a function that may fail or skip: the caller stops too. */
 #define SUB(call)                                                                                  \
 	do {                                                                                       \
 		call;                                                                              \
-		if (tap_failed)                                                                    \
+		if (tap_failed || tap_skipped)                                                     \
 			return;                                                                    \
 	} while (0)
 
