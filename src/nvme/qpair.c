@@ -130,9 +130,10 @@ static int write_long(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 
 /*
  * One or two pages. What is refused, or is not one or two pages, is a tail call to @long_way,
- * which says what is wrong or does it. Nothing in here has its address taken, and the record goes
- * into the tracker as soon as it is known, so that little is kept in registers: a tracker stays
- * free until the free list moves on, and the entry at the tail is ours until the doorbell.
+ * which says what is wrong or does it. Nothing in here has its address taken, and the record and
+ * the entry are written as soon as a value is known, so that little is kept in registers: a
+ * tracker stays free until the free list moves on, and the entry at the tail is ours until the
+ * doorbell.
  */
 static inline __attribute__((always_inline)) int
 rw(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct riser_nvme_req *req, void *buf,
@@ -140,49 +141,59 @@ rw(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct riser_nvme_req *
    int (*long_way)(struct riser_nvme_qpair *, struct riser_nvme_ns *, struct riser_nvme_req *,
 		   void *, uint64_t, uint32_t))
 {
-	struct nvme_tracker *t = q->free;
+	struct nvme_tracker *t = q->free, *next;
 	uint64_t v = (uint64_t)(uintptr_t)buf, e, prp1, prp2 = 0;
 	/* Odd low bits rotate to the top: one compare finds them and a VA beyond the table. */
 	uint64_t slot = (v >> 2 | v << 62) >> (DMA_SLOT_SHIFT - 2);
-	uint32_t off = (uint32_t)v & (q->mps - 1);
+	uint32_t off = (uint32_t)v & q->page_mask;
 	uint32_t end = off + (count & 0x1ffff) * ns->block_size;
 
 	if (unlikely(!t || !in_range(ns, opcode, lba, count) || end > q->two_pages ||
 		     slot >= DMA_SLOTS))
 		return long_way(q, ns, req, buf, lba, count);
+	next = t->next;
+	t->req = req;
+	t->cdw10 = lba;
+	t->cdw12 = count - 1;
 	/* Pairs with dma_space_enter(): the entry may be a pointer to a leaf. */
 	e = load_acquire(&q->table[slot]);
 	if (e & 1) {
 		prp1 = v + (e - 1);
 		if (end > q->mps) {
 			if (unlikely(DMA_OFFSET(v) - off + end > DMA_SLOT_SIZE))
-				return long_way(q, ns, req, buf, lba, count);
+				goto odd;
 			prp2 = prp1 - off + q->mps;
 		}
 	} else {
 		const uint64_t *leaf = (const uint64_t *)(uintptr_t)e;
 
 		if (unlikely(!leaf))
-			return long_way(q, ns, req, buf, lba, count);
+			goto odd;
 		leaf += DMA_OFFSET(v) >> q->page_shift;
 		prp1 = load_relaxed(leaf);
-		if (end > q->mps)
-			prp2 = load_relaxed(leaf + 1);
-		if (unlikely(!prp1 || (end > q->mps && !prp2)))
-			return long_way(q, ns, req, buf, lba, count);
+		if (unlikely(!prp1))
+			goto odd;
 		prp1 += off;
+		if (end > q->mps) {
+			prp2 = load_relaxed(leaf + 1);
+			if (unlikely(!prp2))
+				goto odd;
+		}
 	}
-	q->free = t->next;
-	t->req = req;
+	q->free = next;
 	t->history = (struct nvme_history){ 0 };
 	t->dw01 = ns->dw01[opcode];
 	t->prp1 = prp1;
 	t->prp2 = prp2;
-	t->cdw10 = lba;
-	t->cdw12 = count - 1;
-	put(q, t, t->dw01, prp1, prp2, lba, count - 1);
+	put(q, t, t->dw01, prp1, prp2, t->cdw10, t->cdw12);
 	q->submitted++;
 	return 0;
+odd:
+	lba = t->cdw10;
+	count = t->cdw12 + 1;
+	req = t->req;
+	t->next = next; /* it shares its place with req */
+	return long_way(q, ns, req, buf, lba, count);
 }
 
 int riser_nvme_read(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
@@ -332,67 +343,79 @@ void riser_nvme_qpair_kick(struct riser_nvme_qpair *q)
 		kick(q);
 }
 
-/*
- * Reap what is there, at most @max completions. Return: how many entries were consumed. The head
- * advances before each callback, which may submit.
- */
-static unsigned reap(struct riser_nvme_qpair *q, unsigned max)
+/* A new entry at the head, whose last dword is @x. The head advances before the callback. */
+static inline void complete(struct riser_nvme_qpair *q, uint32_t x)
 {
-	unsigned n = 0, odd = 0;
+	struct nvme_tracker *t = &q->trackers[x & q->mask];
+	struct riser_nvme_req *req = t->req;
+	uint64_t result;
+
+	memcpy(&result, q->head, sizeof(result));
+	result = le64((riser_le64){ result });
+	nvme_advance(q);
+	if (unlikely(x != t->live)) {
+		nvme_qpair_odd(q, x, result);
+		return;
+	}
+	t->live = x | LIVE_FREE;
+	t->next = q->free;
+	q->free = t;
+	q->completed++;
+	req->done(req, 0, result);
+}
+
+/* Reap what is there, at most @max. Return: how many entries were consumed. */
+static inline unsigned reap(struct riser_nvme_qpair *q, unsigned max)
+{
+	unsigned n = 0;
 	uint32_t x;
 
-	q->x->in_cb++;
-	while (n < max && !((x = nvme_peek(q)) & LIVE_ODD)) {
-		struct nvme_tracker *t = &q->trackers[x & q->mask];
-		uint64_t result;
-
-		memcpy(&result, q->head, sizeof(result));
-		nvme_advance(q);
-		n++;
-		if (unlikely(x != t->live)) {
-			nvme_qpair_odd(q, x, le64((riser_le64){ result }));
-			odd++;
-		} else {
-			struct riser_nvme_req *req = t->req;
-
-			t->live = x | LIVE_FREE;
-			t->next = q->free;
-			q->free = t;
-			req->done(req, 0, le64((riser_le64){ result }));
-		}
+	while (!((x = nvme_peek(q)) & LIVE_ODD)) {
+		complete(q, x);
+		if (++n == max)
+			break;
 	}
-	q->x->in_cb--;
-	q->completed += n - odd;
-	doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
 	return n;
 }
 
-static inline bool is_new(const struct riser_nvme_qpair *q)
+static inline bool tick_is_due(const struct riser_nvme_qpair *q)
 {
-	return !(nvme_peek(q) & LIVE_ODD);
+	return unlikely(q->x->now >= q->next_tick);
 }
 
-/* @x->now was read already. */
+/* nvme_pump() with what it needs at hand. Return: whether the device did something. */
+static inline bool pump(struct riser_nvme_qpair *q)
+{
+	int did = 0;
+
+	if (q->pump)
+		did = q->pump(q->pci, &q->pump_next);
+	return likely(did >= 0) ? did : nvme_vanished(q->c);
+}
+
+/*
+ * Ring for what was submitted and reap what is there. If that is nothing (or it is time to look at
+ * deadlines), let the device go on and reap again. @x->now was read already; @max is not 0.
+ */
 static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair *q, unsigned max)
 {
-	uint64_t now = q->x->now;
-	unsigned n = 0;
+	unsigned n;
 
 	q->polls++;
 	/* Pairs with the release that starts a recovery. A queue that is not live never matches. */
 	if (unlikely(load_acquire(&q->c->gen) != q->gen))
 		return nvme_qpair_rebuild(q);
 	kick(q);
-	if (likely(is_new(q))) {
-		n = reap(q, max);
-		if (likely(n == max || now < q->next_tick))
-			return (int)n;
-	}
-	/* Empty: what the device did in the meantime comes now, and then it is the time to look. */
-	if (nvme_pump(q->c, &q->pump_next) > 0 && is_new(q))
+	q->x->in_cb++;
+	n = reap(q, max);
+	if ((!n || tick_is_due(q)) && n < max && pump(q))
 		n += reap(q, max - n);
-	if (n < max && unlikely(now >= q->next_tick))
-		return (int)n + nvme_qpair_tick(q, now);
+	q->x->in_cb--;
+	if (n)
+		doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
+	/* Empty, and the device had its chance: what is missing now is late. */
+	if (tick_is_due(q) && n < max)
+		n += (unsigned)nvme_qpair_tick(q, q->x->now);
 	return (int)n;
 }
 
@@ -407,6 +430,6 @@ int riser_nvme_qpair_poll(struct riser_nvme_qpair *q, unsigned max)
 {
 	if (unlikely(q->x->in_cb))
 		return -EDEADLK;
-	q->x->now = clock_now_of(&q->c->r->clock);
+	q->x->now = clock_now_of(q->clock);
 	return poll_at(q, max ? max : q->entries);
 }

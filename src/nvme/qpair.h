@@ -79,11 +79,11 @@ struct riser_nvme_qpair {
 	struct nvme_tracker *free;
 	struct riser_nvme_sqe *tail; /* where the next entry goes */
 	struct riser_nvme_sqe *sq, *sq_end;
-	const uint64_t *table; /* the DMA space's */
-	uint32_t mps;          /* bytes */
-	uint32_t two_pages;    /* what fits one or two PRPs; 0 sends every command the long way */
-	unsigned page_shift;   /* of the IOMMU */
-	uint32_t entries;      /* also the step of a cid's generation */
+	const uint64_t *table;   /* the DMA space's */
+	uint32_t mps, page_mask; /* bytes, and one less */
+	uint32_t two_pages;      /* what fits one or two PRPs; 0 sends every command the long way */
+	unsigned page_shift;     /* of the IOMMU */
+	uint32_t entries;        /* also the step of a cid's generation */
 	uint64_t submitted;
 
 	/* Poll. */
@@ -97,6 +97,9 @@ struct riser_nvme_qpair {
 	volatile uint32_t *sq_db, *cq_db; /* NULL: through the access */
 	struct riser_exec *x;
 	struct nvme_ctrl *c;
+	const struct clock *clock;
+	struct pci_dev *pci;
+	int (*pump)(struct pci_dev *d, uint64_t *next); /* the access's, may be NULL */
 	uint64_t completed;
 	uint64_t next_tick; /* when to look at deadlines and the controller */
 	enum nvme_qpair_state state;

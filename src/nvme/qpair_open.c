@@ -198,9 +198,13 @@ int riser_nvme_qpair_open(struct riser_nvme *h, struct riser_exec *x,
 	q->h = h;
 	q->c = c;
 	q->x = x;
+	q->clock = &c->r->clock;
+	q->pci = c->pci;
+	q->pump = c->pci->access->pump;
 	q->vector = -1;
 	q->state = QPAIR_WAIT;
 	q->mps = 1u << c->mps_shift;
+	q->page_mask = q->mps - 1;
 	q->pump_next = TIME_NEVER;
 	q->poller = (struct poller){ .poll = nvme_qpair_poller,
 				     .arm = nvme_qpair_arm,

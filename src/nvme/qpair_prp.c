@@ -15,39 +15,65 @@ struct builder {
 	unsigned n, max; /* entries in the list */
 };
 
-/* @len bytes from page-aligned @v on, a page an entry; one table look-up for each 2 MiB. */
-static int list_pages(struct builder *b, uint64_t v, size_t len)
+/* @n pages from @v on, in one 2 MiB whose table entry is @e. */
+static int list_slot(struct builder *b, uint64_t e, uint64_t v, size_t n)
 {
 	const struct riser_dma_space *dma = &b->q->c->pci->dma;
+	riser_le64 *out = b->list + b->n;
 	uint32_t mps = b->q->mps;
-	uint64_t end = v + len;
 
-	if ((len + mps - 1) / mps > b->max - b->n)
-		return -EINVAL;
-	while (v < end) {
-		uint64_t e = dma_slot(dma, (const void *)(uintptr_t)v);
-		uint64_t stop = min_of(end, align_down(v, DMA_SLOT_SIZE) + DMA_SLOT_SIZE);
+	b->n += (unsigned)n;
+	if (e & 1) {
+		for (size_t i = 0; i < n; i++)
+			out[i] = to_le64(v + (e - 1) + i * mps);
+	} else if (dma->page_shift == b->q->c->mps_shift && e) {
+		const uint64_t *leaf = (const uint64_t *)(uintptr_t)e;
 
-		if (e & 1) {
-			for (; v < stop; v += mps)
-				b->list[b->n++] = to_le64(v + (e - 1));
-			continue;
-		}
-		for (; v < stop; v += mps) {
-			uint64_t iova = e ? dma_leaf(dma, e, v) : DMA_NONE;
+		leaf += (v & (DMA_SLOT_SIZE - 1)) >> dma->page_shift;
+		for (size_t i = 0; i < n; i++) {
+			uint64_t iova = load_relaxed(&leaf[i]);
 
-			if (unlikely(iova == DMA_NONE))
+			if (unlikely(!iova))
 				return -EFAULT;
-			b->list[b->n++] = to_le64(iova);
+			out[i] = to_le64(iova);
+		}
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			uint64_t iova = e ? dma_leaf(dma, e, v + i * mps) : DMA_NONE;
+
+			if (iova == DMA_NONE)
+				return -EFAULT;
+			out[i] = to_le64(iova);
 		}
 	}
 	return 0;
 }
 
+/* @len bytes from page-aligned @v on, a page an entry; one table look-up for each 2 MiB. */
+static int list_pages(struct builder *b, uint64_t v, size_t len)
+{
+	unsigned shift = b->q->c->mps_shift;
+	size_t left = (len + b->q->page_mask) >> shift;
+	int rc = 0;
+
+	if (left > b->max - b->n)
+		return -EINVAL;
+	while (left && !rc) {
+		uint64_t e = dma_slot(&b->q->c->pci->dma, (const void *)(uintptr_t)v);
+		size_t n = (DMA_SLOT_SIZE - (v & (DMA_SLOT_SIZE - 1))) >> shift;
+
+		n = min_of(n, left);
+		rc = list_slot(b, e, v, n);
+		v += n << shift;
+		left -= n;
+	}
+	return rc;
+}
+
 static int add(struct builder *b, const char *data, size_t len, bool first)
 {
 	uint64_t v = (uint64_t)(uintptr_t)data;
-	size_t head = b->q->mps - (v & (b->q->mps - 1));
+	size_t head = b->q->mps - (v & b->q->page_mask);
 
 	if (!first) {
 		if (head != b->q->mps)
@@ -81,7 +107,7 @@ int nvme_prp_fill(struct riser_nvme_qpair *q, struct nvme_tracker *t, const stru
 			return -EINVAL;
 		data = (const char *)iov->iov_base + off;
 		n = min_of(len, iov->iov_len - off);
-		if (n && n < len && ((uintptr_t)data + n) & (q->mps - 1))
+		if (n && n < len && ((uintptr_t)data + n) & q->page_mask)
 			return -EINVAL; /* an element but the last must end a page */
 		rc = n ? add(&b, data, n, first) : 0;
 		if (rc)
