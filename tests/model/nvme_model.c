@@ -536,6 +536,8 @@ TEST(larger_memory_pages)
 
 	SUB(open_model("model:nvme", RISER_VIRTUAL_TIME));
 	SUB(alloc_queue(&admin, 0, 1024));
+	dma_free(&dev->dma, &admin.sq);
+	CHECK_EQ(dma_alloc(&dev->dma, 64 * KiB, 64 * KiB, &admin.sq, &err), 0);
 	CHECK_EQ(admin.sq.iova & 0x3fff, 0);
 	dma_free(&dev->dma, &mem);
 	CHECK_EQ(dma_alloc(&dev->dma, MiB, 64 * KiB, &mem, &err), 0);
