@@ -170,8 +170,9 @@ int riser_exec_poll(struct riser_exec *x)
 	x->now = clock_now_of(&x->r->clock);
 	if (load_relaxed(&x->sleeping)) {
 		store_seq_cst(&x->sleeping, 0);
-		event_ack(x->wake);
-		x->idle_polls = 16;
+		if (!x->nready)
+			event_ack(x->wake);
+		x->idle_polls = 16; /* look at the watches, @wake among them */
 	}
 	if (load_relaxed(&x->inbox))
 		n += run_inbox(x);
