@@ -8,6 +8,7 @@
  *	nbd_conn.c	a connection's life, what it reads, whom it wakes
  *	nbd_options.c	the handshake
  *	nbd_command.c	commands ↔ block I/O
+ *	nbd_ahead.c	many small WRITEs received at a time
  *	nbd_pool.c	a connection's buffers
  *
  * Everything belongs to one executor and uses one channel, so a flush on any connection covers
@@ -27,13 +28,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #define NBD_CONNS_MAX   64  /* more wait in the listening socket's backlog */
 #define NBD_SLOTS       128 /* commands in hand per connection */
 #define NBD_IOS         512 /* block I/Os in flight per publisher */
 #define NBD_OPTIONS_MAX 256 /* in one handshake */
-#define NBD_RX_SIZE     (64 * KiB)
+#define NBD_RX_SIZE     (128 * KiB)
+#define NBD_AHEAD       31 /* WRITEs that one recvmsg puts in place: 4 KiB ones fill NBD_RX_SIZE */
 #define NBD_OUT_SIZE    (12 * KiB) /* holds the longest answer to one option */
 
 /* Buffers come in two sizes; a connection's pools grow by slabs up to one largest command. */
@@ -95,6 +98,29 @@ struct nbd_request {
 	struct nbd_simple_reply reply;
 };
 
+/* A buffer shall carry @req from its byte @at on. */
+static inline void nbd_piece_set(struct nbd_piece *piece, struct nbd_request *req, uint32_t at)
+{
+	piece->req = req;
+	piece->offset = req->offset + at;
+	piece->len = min_of(req->len - at, piece->pool->size);
+}
+
+/* WRITEs that are expected; see nbd_ahead.c. */
+struct nbd_ahead_item {
+	struct nbd_command_header h;
+	struct nbd_piece *piece;
+};
+
+struct nbd_ahead {
+	uint32_t len; /* of each payload */
+	unsigned run; /* commands in a row that were WRITEs of @len */
+	unsigned at, n;
+	size_t have; /* bytes from item @at on */
+	size_t used; /* items of the last bet */
+	struct nbd_ahead_item items[NBD_AHEAD];
+};
+
 enum nbd_phase {
 	NBD_HELLO,   /* waiting for the client's flags */
 	NBD_OPTIONS, /* waiting for options */
@@ -136,6 +162,7 @@ struct nbd_conn {
 	struct nbd_piece *piece; /* of a WRITE, being filled */
 	uint32_t filled;         /* of @piece */
 	uint32_t taken;          /* payload of @cur in earlier pieces */
+	struct nbd_ahead ahead;
 
 	struct list free, replies;
 	unsigned active; /* requests that are not free */
@@ -196,6 +223,17 @@ void nbd_conn_kill(struct nbd_conn *c);
 /* nbd_options.c: act on the client's flags and options in @rx. */
 enum nbd_step nbd_handshake(struct nbd_conn *c);
 void nbd_greet(struct nbd_conn *c);
+
+/* nbd_ahead.c. A command's header was seen. */
+void nbd_ahead_saw(struct nbd_conn *c, uint16_t type, uint32_t len);
+/* Where to receive what follows the bytes at hand. Return: elements of @iov, 0 for no bet. */
+unsigned nbd_ahead_prepare(struct nbd_conn *c, struct iovec *iov);
+/* @n bytes were received there. */
+void nbd_ahead_received(struct nbd_conn *c, size_t n);
+/* Is @h, the next header, that of an expected WRITE? If not, the bytes ahead are in @rx. */
+bool nbd_ahead_next(struct nbd_conn *c, struct nbd_command_header *h);
+/* It was parsed: conn->cur gets its payload, as far as it came. */
+void nbd_ahead_take(struct nbd_conn *c);
 
 /* nbd_command.c: act on what is in @rx. */
 enum nbd_step nbd_serve(struct nbd_conn *c);

@@ -222,9 +222,7 @@ static struct nbd_piece *take(struct nbd_request *req, struct nbd_pool *pool, ui
 {
 	struct nbd_piece *piece = nbd_pool_take(pool);
 
-	piece->req = req;
-	piece->offset = req->offset + at;
-	piece->len = min_of(req->len - at, pool->size);
+	nbd_piece_set(piece, req, at);
 	return piece;
 }
 
@@ -355,25 +353,17 @@ static struct nbd_request *request_new(struct nbd_conn *c, const struct nbd_comm
 	return req;
 }
 
-enum nbd_step nbd_serve(struct nbd_conn *c)
+static enum nbd_step begin(struct nbd_conn *c, const struct nbd_command_header *h)
 {
-	struct nbd_command_header h;
 	struct nbd_request *req;
 	uint32_t error;
 
-	if (c->cur)
-		return go_on(c);
-	if (nbd_have(c) < sizeof(h))
-		return NBD_INPUT;
-	if (list_empty(&c->free))
-		return NBD_STALL;
-	memcpy(&h, c->rx + c->rx_at, sizeof(h));
-	c->rx_at += (uint32_t)sizeof(h);
-	if (be32(h.magic) != NBD_REQUEST_MAGIC)
+	if (be32(h->magic) != NBD_REQUEST_MAGIC)
 		return NBD_BROKEN;
-	if (be16(h.type) == NBD_CMD_DISC)
+	if (be16(h->type) == NBD_CMD_DISC)
 		return NBD_END;
-	req = request_new(c, &h);
+	req = request_new(c, h);
+	nbd_ahead_saw(c, req->type, req->len);
 	c->after_write = req->type == NBD_CMD_WRITE;
 	error = check(c->server, req);
 	if (error) {
@@ -387,4 +377,25 @@ enum nbd_step nbd_serve(struct nbd_conn *c)
 	c->cur = req;
 	c->taken = 0;
 	return NBD_MORE;
+}
+
+enum nbd_step nbd_serve(struct nbd_conn *c)
+{
+	struct nbd_command_header h;
+	enum nbd_step step;
+
+	if (c->cur)
+		return go_on(c);
+	if (list_empty(&c->free))
+		return NBD_STALL;
+	if (nbd_ahead_next(c, &h)) {
+		step = begin(c, &h);
+		nbd_ahead_take(c);
+		return step;
+	}
+	if (nbd_have(c) < sizeof(h))
+		return NBD_INPUT;
+	memcpy(&h, c->rx + c->rx_at, sizeof(h));
+	c->rx_at += (uint32_t)sizeof(h);
+	return begin(c, &h);
 }

@@ -8,7 +8,8 @@
  * their data one sendmsg, and a connection that floods waits for its turn after each of them.
  *
  * Payload goes from the socket straight into the buffer that the device reads. Headers are read
- * ahead into @rx, but not behind a WRITE: the next bytes probably are another one's payload.
+ * ahead into @rx, but not behind a WRITE: the next bytes probably are another one's payload
+ * (nbd_ahead.c).
  */
 #include "base/util.h"
 #include "publish/nbd.h"
@@ -82,40 +83,72 @@ static void ready(struct exec_watch *w, uint32_t events)
 	c->server->busy = true;
 }
 
-/* Return: false when nothing came. */
-static bool receive(struct nbd_conn *c)
+/* Where the next bytes go: the buffer that is being filled, then WRITEs to come, or @rx. */
+struct landing {
+	struct iovec iov[2 + 2 * NBD_AHEAD];
+	unsigned n;
+	size_t len, rest; /* of all; of the buffer's part */
+	bool ahead;
+};
+
+static void land(struct landing *l, void *at, size_t len)
 {
-	struct iovec iov[2];
-	struct msghdr msg = { .msg_iov = iov };
-	size_t rest = c->piece ? c->piece->len - c->filled : 0, room, wanted;
-	uint32_t have = nbd_have(c);
-	ssize_t n;
+	l->iov[l->n++] = (struct iovec){ at, len };
+	l->len += len;
+}
+
+static void choose_landing(struct nbd_conn *c, struct landing *l)
+{
+	uint32_t have = nbd_have(c), room = NBD_RX_SIZE;
+	unsigned n;
 
 	memmove(c->rx, c->rx + c->rx_at, have);
 	c->rx_at = 0;
 	c->rx_end = have;
-	room = c->after_write && !c->skip ? sizeof(struct nbd_command_header) : NBD_RX_SIZE;
-	if (rest) {
-		iov[msg.msg_iovlen++] = (struct iovec){ c->piece->buf + c->filled, rest };
+	if (c->piece) {
+		l->rest = c->piece->len - c->filled;
+		land(l, c->piece->buf + c->filled, l->rest);
 		if (c->taken + c->piece->len < c->cur->len)
-			room = have; /* the payload goes on in the next buffer */
+			return; /* the payload goes on in the next buffer */
 	}
-	if (room > have)
-		iov[msg.msg_iovlen++] = (struct iovec){ c->rx + have, room - have };
-	wanted = rest + room - have;
+	n = have || c->skip ? 0 : nbd_ahead_prepare(c, l->iov + l->n);
+	l->ahead = n;
+	for (; n; n--)
+		l->len += l->iov[l->n++].iov_len;
+	if (l->ahead)
+		return;
+	if (c->after_write && !c->skip)
+		room = (uint32_t)sizeof(struct nbd_command_header);
+	land(l, c->rx + have, room - have);
+}
+
+/* Return: false when nothing came. */
+static bool receive(struct nbd_conn *c)
+{
+	struct landing l;
+	struct msghdr msg = { .msg_iov = l.iov };
+	size_t got, rest;
+	ssize_t n;
+
+	l.n = 0;
+	l.len = l.rest = 0;
+	l.ahead = false;
+	choose_landing(c, &l);
+	msg.msg_iovlen = l.n;
 	n = recvmsg(c->watch.fd, &msg, MSG_DONTWAIT);
-	c->readable = n == (ssize_t)wanted || (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		nbd_conn_kill(c);
-	} else if (n == 0) {
-		nbd_conn_end(c);
-	}
-	if (n <= 0)
-		return false;
-	rest = min_of(rest, (size_t)n);
+	c->readable = n == (ssize_t)l.len || (n < 0 && errno == EINTR);
+	got = n > 0 ? (size_t)n : 0;
+	rest = min_of(l.rest, got);
 	c->filled += (uint32_t)rest;
-	c->rx_end += (uint32_t)((size_t)n - rest);
-	return true;
+	if (l.ahead)
+		nbd_ahead_received(c, got - rest);
+	else
+		c->rx_end += (uint32_t)(got - rest);
+	if (n == 0)
+		nbd_conn_end(c);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		nbd_conn_kill(c);
+	return n > 0;
 }
 
 static enum nbd_step advance(struct nbd_conn *c)
