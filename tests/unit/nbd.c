@@ -289,6 +289,106 @@ TEST(pipelines_in_pieces_of_any_size)
 	bench_end(&t);
 }
 
+/*
+ * A stream of commands that mostly are WRITEs of one size, as the server bets, and sometimes not.
+ * Each WRITE has a place of its own, so that the order does not matter.
+ */
+struct stream {
+	uint8_t *bytes;
+	size_t len, wanted; /* of commands; of answers */
+	uint8_t *disk;      /* what it shall be */
+	size_t at;
+	unsigned refused;
+	uint32_t seed;
+};
+
+static uint32_t roll(struct stream *s, uint32_t n)
+{
+	s->seed = s->seed * 1664525u + 1013904223u;
+	return (uint32_t)(((uint64_t)s->seed * n) >> 32);
+}
+
+static void add(struct stream *s, struct command m, bool good)
+{
+	struct nbd_command_header h = header_of(m);
+
+	memcpy(s->bytes + s->len, &h, sizeof(h));
+	s->len += sizeof(h);
+	s->wanted += sizeof(struct nbd_simple_reply);
+	s->refused += !good;
+	if (m.type == NBD_CMD_READ && good)
+		s->wanted += m.len;
+	if (m.type != NBD_CMD_WRITE)
+		return;
+	fill(s->bytes + s->len, m.len, s->seed);
+	if (good) {
+		memcpy(s->disk + s->at, s->bytes + s->len, m.len);
+		s->at += m.len;
+	}
+	s->len += m.len;
+}
+
+static void build_stream(struct stream *s, uint32_t usual)
+{
+	for (unsigned i = 0; i < 1000 && s->at < 3 * MiB; i++) {
+		struct command write = { NBD_CMD_WRITE, 0, i, s->at, usual };
+
+		switch (roll(s, 40)) {
+		case 0:
+			add(s, (struct command){ NBD_CMD_READ, 0, i, DISK_SIZE / 2, 512 }, true);
+			break;
+		case 1:
+			write.len = 512 * (1 + roll(s, 64));
+			add(s, write, true);
+			break;
+		case 2:
+			add(s, (struct command){ NBD_CMD_FLUSH, 0, i, 0, 0 }, true);
+			break;
+		case 3:
+			write.offset = DISK_SIZE;
+			add(s, write, false);
+			break;
+		case 4:
+			add(s, (struct command){ 99, 0, i, 0, usual }, false);
+			break;
+		default:
+			add(s, write, true);
+			break;
+		}
+	}
+}
+
+static void streams(uint32_t usual)
+{
+	static const size_t steps[] = { 1000, 4124, 5000, 50000, 4 * MiB };
+	struct stream s = { .bytes = malloc(8 * MiB), .disk = calloc(1, 4 * MiB), .seed = usual };
+	uint64_t before = stats_of(&t).errors;
+	int fd = attach(&t);
+
+	for (size_t i = 0; i < array_len(steps); i++) {
+		s.len = s.wanted = s.at = 0;
+		build_stream(&s, usual);
+		CHECK_EQ(exchange(fd, s.bytes, s.len, steps[i], s.wanted), s.wanted);
+		CHECK_EQ(run_read(&t, fd, 0, (uint32_t)s.at, in), 0);
+		CHECK(!memcmp(in, s.disk, s.at));
+	}
+	CHECK_EQ(stats_of(&t).errors - before, s.refused);
+	CHECK(s.refused > 5);
+	close(fd);
+	free(s.bytes);
+	free(s.disk);
+}
+
+TEST(streams_of_writes)
+{
+	static const uint32_t usual[] = { 512, 4096, 16384, 32768 };
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	for (size_t i = 0; i < array_len(usual); i++)
+		SUB(streams(usual[i]));
+	bench_end(&t);
+}
+
 TEST(a_wrong_magic_costs_the_connection_only)
 {
 	struct nbd_command_header h = header_of(read_of(1, 0, 512));
@@ -442,8 +542,8 @@ TEST(more_clients_than_are_served_at_a_time)
 TEST_MAIN(CASE(what_is_written_is_read), CASE(the_largest_command), CASE(flush_fua_trim_and_zeroes),
 	  CASE(commands_that_are_wrong), CASE(a_write_that_is_too_large_is_skipped),
 	  CASE(read_only_refuses_and_stays_in_step), CASE(a_device_opened_for_reading_is_read_only),
-	  CASE(pipelines_in_pieces_of_any_size), CASE(a_wrong_magic_costs_the_connection_only),
-	  CASE(leaving_in_the_middle_of_a_command),
+	  CASE(pipelines_in_pieces_of_any_size), CASE(streams_of_writes),
+	  CASE(a_wrong_magic_costs_the_connection_only), CASE(leaving_in_the_middle_of_a_command),
 	  CASE(a_client_that_only_stops_sending_gets_its_answers),
 	  CASE(disc_finishes_what_was_asked_for), CASE(who_does_not_read_stops_nobody_else),
 	  CASE(more_clients_than_are_served_at_a_time))
