@@ -80,7 +80,7 @@ progress_is_told()
 	fresh
 	"$riser" copy disk mem:4M --progress=9 9>steps
 	[ "$(tail -1 steps)" = 100/100 ]
-	! grep -vxE '[0-9]+/100' steps
+	if grep -vxE '[0-9]+/100' steps; then return 1; fi
 	[ "$(sort -n steps | uniq | wc -l)" = "$(wc -l <steps)" ]
 }
 

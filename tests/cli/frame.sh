@@ -13,9 +13,9 @@ five_examples()
 # The arguments of an example line stand in the verb's own help, and every one is a verb's.
 examples_parse()
 {
-	local line verb
+	local verb
 
-	while read -r _ verb line; do
+	while read -r _ verb _; do
 		printf '%s\n' "${verbs[@]}" | grep -qx "$verb" || { echo "no verb $verb"; return 1; }
 	done < <("$riser" | grep '^  riser ')
 }
@@ -93,7 +93,7 @@ try 'a reader that goes away is no sentence' quiet_pipe read null:64M
 try 'help into a closed pipe is no sentence' quiet_pipe read mem:64M
 if [ -e /dev/full ]; then
 	full() { local code=0; "$riser" help >/dev/full 2>err || code=$?
-		[ $code = 1 ] && grep -q '^riser help: standard output cannot be written: ' err; }
+		[ "$code" = 1 ] && grep -q '^riser help: standard output cannot be written: ' err; }
 	try 'a full disk is a sentence' full
 fi
 tap_end

@@ -54,21 +54,31 @@ features()
 		nvme set-feature model:nvme -f 4
 }
 
-# The model's memory ends with the process: one process must write and compare.
-commands_succeed()
+# What the verbs do to the file that the model's namespace lies on.
+commands_do_what_they_say()
 {
-	says 0 '' nvme write model:nvme -s 8 -c 7 -z 4096 -d data
-	[ "$("$riser" nvme read model:nvme -c 7 -z 100 | wc -c)" = 100 ]
-	says 0 '' nvme read model:nvme -c 7 -d out.bin -f -l
-	cmp out.bin <(head -c 4096 /dev/zero)
-	says 0 '' nvme compare model:nvme -c 7 -d out.bin
-	says 5 'riser nvme compare: compare on model:nvme failed: Compare Failure (0x4285)' \
-		nvme compare model:nvme -c 7 -d data
-	says 0 '' nvme flush model:nvme
-	says 0 '' nvme write-zeroes model:nvme -s 8 -c 7 --deac
-	says 0 '' nvme dsm model:nvme --ad --slbs=0,4096 --blocks=8,64
-	says 0 '' nvme format model:nvme -n 1 --block-size=4096 --reset
-	says 0 '' nvme reset model:nvme
+	local on='model:nvme?backing=disk'
+
+	random disk 4194304
+	cp disk before
+	says 0 '' nvme write "$on" -s 8 -c 7 -z 4096 -d data
+	cmp <(tail -c +4097 disk | head -c 4096) data
+	cmp -n 4096 disk before
+	cmp <(tail -c +8193 disk) <(tail -c +8193 before)
+	"$riser" nvme read "$on" -s 8 -c 7 -z 100 | cmp - <(head -c 100 data)
+	says 0 '' nvme read "$on" -s 8 -c 7 -d out.bin -f -l
+	cmp out.bin data
+	says 0 '' nvme compare "$on" -s 8 -c 7 -d data
+	says 5 'riser nvme compare: compare on * failed: Compare Failure (0x4285)' \
+		nvme compare "$on" -s 9 -c 7 -d data
+	says 0 '' nvme flush "$on"
+	says 0 '' nvme write-zeroes "$on" -s 8 -c 3 --deac
+	cmp <(tail -c +4097 disk | head -c 2048) <(head -c 2048 /dev/zero)
+	cmp <(tail -c +6145 disk | head -c 2048) <(tail -c +2049 data)
+	says 0 '' nvme dsm "$on" --ad --slbs=0,4096 --blocks=8,64
+	cmp <(head -c 4096 disk) <(head -c 4096 /dev/zero)
+	says 0 '' nvme format "$on" -n 1 --block-size=4096 --reset
+	says 0 '' nvme reset "$on"
 }
 
 passes_commands_through()
@@ -92,7 +102,7 @@ try 'id-ctrl in text, JSON and binary' identifies_in_three_ways
 try 'id-ns and list-ns' identifies_namespaces
 try 'logs' reads_logs
 try 'features' features
-try 'each I/O verb' commands_succeed
+try 'each I/O verb does what it says' commands_do_what_they_say
 try 'passthru' passes_commands_through
 
 refuses 2 "riser nvme: unknown verb 'id-ctlr'; did you mean 'id-ctrl'?" nvme id-ctlr model:nvme

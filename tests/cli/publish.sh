@@ -8,9 +8,7 @@ random disk 1048576
 # started FILE: wait until a server wrote where it is
 started()
 {
-	local i
-
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		[ ! -s "$1" ] || return 0
 		sleep 0.1
 	done
@@ -32,6 +30,7 @@ command_decides_the_exit_code()
 	says 0 '' publish disk nbd: --run true
 	says 7 '' publish disk nbd: --run 'exit 7'
 	says 137 '' publish disk nbd: --run 'kill -9 $$'
+	# shellcheck disable=SC2016
 	says 3 '' publish disk nbd: --socket s --run 'test "$socket" = s && exit 3'
 	[ ! -e s ]
 }
@@ -47,9 +46,9 @@ stops()
 	started where
 	[ "$(cat where)" = 'nbd+unix:///?socket=s' ]
 	says 4 'riser publish: a server listens on s already: *' publish disk nbd: --socket s
-	kill -"$1" $pid
-	wait $pid || code=$?
-	[ $code = 0 ] && [ ! -e s ]
+	kill -"$1" "$pid"
+	wait "$pid" || code=$?
+	[ "$code" = 0 ] && [ ! -e s ]
 }
 
 ends_the_command_first()
@@ -57,14 +56,18 @@ ends_the_command_first()
 	local pid code=0
 
 	rm -f where
-	# shellcheck disable=SC2016
-	"$riser" publish disk nbd: \
-		--run 'trap "test -S \"$socket\" && exit 9" TERM; echo up >where; sleep 60 & wait' &
+	cat >waits <<-'END'
+		sleep 60 >/dev/null 2>&1 &
+		trap 'kill $!; test -S "$socket" && exit 9' TERM
+		echo up >where
+		wait
+	END
+	"$riser" publish disk nbd: --run '. ./waits' &
 	pid=$!
 	started where
-	kill $pid
-	wait $pid || code=$?
-	[ $code = 9 ] || { echo "exit code $code"; return 1; }
+	kill "$pid"
+	wait "$pid" || code=$?
+	[ "$code" = 9 ] || { echo "exit code $code"; return 1; }
 }
 
 replaces_a_stale_socket()
@@ -81,8 +84,8 @@ free_port()
 	"$riser" publish disk nbd: --port 0 --json --readonly >where &
 	pid=$!
 	started where
-	kill $pid
-	wait $pid
+	kill "$pid"
+	wait "$pid"
 	python3 -c 'import json, re
 j = json.load(open("where"))
 assert re.fullmatch(r"nbd://127\.0\.0\.1:[1-9][0-9]*/", j["uri"]), j
@@ -106,7 +109,7 @@ clients_see_read_only()
 	! "$riser" publish disk nbd: --run 'nbdinfo --is read-only "$uri"'
 }
 
-try 'the command finds $uri and $socket' command_sees_socket_and_uri
+try 'the command finds uri and socket' command_sees_socket_and_uri
 try "the command's exit code is ours" command_decides_the_exit_code
 try 'SIGINT stops cleanly' stops INT
 try 'SIGTERM stops cleanly' stops TERM

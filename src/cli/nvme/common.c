@@ -73,9 +73,7 @@ static int exit_of_status(int64_t status)
 	if (status < 0)
 		return status == -EINVAL ? CLI_FAILED : cli_exit_of((int)status);
 	if (status & RISER_NVME_HOST)
-		return status == RISER_NVME_HOST_OFFLINE   ? CLI_MISSING
-		       : status == RISER_NVME_HOST_GUARDED ? CLI_USAGE
-							   : CLI_FAILED;
+		return status == RISER_NVME_HOST_OFFLINE ? CLI_MISSING : CLI_FAILED;
 	switch (status & RISER_NVME_ST_MASK) {
 	case RISER_NVME_ST_INVALID_NS:
 		return CLI_MISSING;
@@ -94,8 +92,9 @@ int nvme_fail(struct nvme_dev *n, const char *what, int64_t status)
 {
 	int code = exit_of_status(status);
 
-	if (status == RISER_NVME_HOST_GUARDED)
-		return cli_fail(n->c, code, "%s may change %s: give --yes-destroy-data", what,
+	/* The guard answers -EPERM where the command was not even queued. */
+	if (status == RISER_NVME_HOST_GUARDED || (status == -EPERM && !n->may_write))
+		return cli_fail(n->c, CLI_USAGE, "%s may change %s: give --yes-destroy-data", what,
 				n->uri);
 	if (status < 0)
 		return cli_fail(n->c, code, "%s on %s was not sent: %s", what, n->uri,
