@@ -14,10 +14,11 @@ struct model_key {
 	char name[24];
 };
 
-static const char *const model_keys[] = { "mode",      "backing", "namespaces", "size",    "block",
-					  "serial",    "model",   "iommu-page", "batch",   "delay",
-					  "mdts",      "mqes",    "queues",     "vectors", "to",
-					  "rdy-delay", "fault",   "nsid" };
+static const char *const model_keys[] = { "mode",   "backing",      "namespaces", "size",
+					  "block",  "serial",       "model",      "iommu-page",
+					  "batch",  "delay",        "mdts",       "mqes",
+					  "queues", "vectors",      "to",         "rdy-delay",
+					  "fault",  PCI_DRIVER_KEYS };
 static const char *const model_ns_keys[] = { "size", "block", "backing" };
 
 static struct model_key model_key(const char *name, unsigned nsid)

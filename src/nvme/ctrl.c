@@ -3,6 +3,7 @@
 /* Opening, sharing and shutting down a controller. */
 #include "nvme/ctrl.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "base/riser.h"
 #include "base/uri.h"
 #include <errno.h>
@@ -17,7 +18,7 @@
 #define DOORBELLS          (2 * 256)      /* queues 0…255 */
 
 /* The namespace is chosen behind the controller: nsid=1 and nsid=2 share it. */
-static const char *const not_ours[] = { "nsid", NULL };
+static const char *const not_ours[] = { PCI_DRIVER_KEYS, NULL };
 
 static struct nvme_ctrl *find(struct riser *r, const char *name)
 {
@@ -122,9 +123,21 @@ static int bring_up(struct nvme_ctrl *c, struct riser_err *err)
 	return wait_live(c, NULL, gen, err);
 }
 
-static uint64_t or_default(uint32_t value, uint32_t normal)
+static uint64_t or_default(uint32_t value, uint64_t normal)
 {
 	return value ? value : normal;
+}
+
+/* The deadline of an I/O command: the options' word, else the URI's, else the usual one. */
+static int io_timeout(const struct uri *u, uint32_t given, uint64_t *out, struct riser_err *err)
+{
+	const char *text = uri_get(u, "timeout");
+	uint64_t ms = DEFAULT_TIMEOUT_MS;
+
+	if (text && (parse_u64(text, &ms) || !ms || ms > UINT32_MAX))
+		return err_set(err, -EINVAL, "timeout= wants milliseconds, not '%s'", text);
+	*out = or_default(given, ms) * NS_PER_MS;
+	return 0;
 }
 
 static int create(struct riser *r, const struct uri *u, const struct riser_nvme_opts *opts,
@@ -140,13 +153,15 @@ static int create(struct riser *r, const struct uri *u, const struct riser_nvme_
 	c->r = r;
 	for (unsigned v = 0; v < NVME_VECTORS; v++)
 		c->vectors[v] = -1;
-	c->io_timeout = or_default(o->io_timeout_ms, DEFAULT_TIMEOUT_MS) * NS_PER_MS;
 	c->admin_timeout = or_default(o->admin_timeout_ms, DEFAULT_TIMEOUT_MS) * NS_PER_MS;
 	c->max_retries = (unsigned)or_default(o->max_retries, DEFAULT_RETRIES);
 	c->max_resets = (unsigned)or_default(o->max_resets, DEFAULT_RESETS);
 	pthread_mutex_init(&c->lock, NULL);
 	c->id = calloc(1, sizeof(*c->id));
-	rc = c->id ? pci_open(r, u, &c->pci, err) : err_set(err, -ENOMEM, "no memory");
+	rc = c->id ? io_timeout(u, o->io_timeout_ms, &c->io_timeout, err)
+		   : err_set(err, -ENOMEM, "no memory");
+	if (!rc)
+		rc = pci_open(r, u, &c->pci, err);
 	if (!rc)
 		rc = read_registers(c, err);
 	if (!rc)

@@ -78,6 +78,8 @@ static void interrupted(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 			end(q, t, RISER_NVME_HOST_TIMEOUT, 0);
 			return;
 		}
+		base_log(q->c->r, RISER_LOG_WARN, "%s: queue %u, opcode %#x: sending it again",
+			 q->c->pci->name, q->qid, opcode_of(t));
 		h->tries++;
 		q->retries++;
 		__atomic_fetch_add(&q->c->retries, 1, __ATOMIC_RELAXED);
@@ -448,6 +450,8 @@ static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t
 	c->aborting++;
 	a->sqe.opcode = RISER_NVME_ADM_ABORT;
 	a->sqe.cdw10 = to_le32(t->live << 16 | q->qid);
+	base_log(c->r, RISER_LOG_WARN, "%s: queue %u, opcode %#x: not answered in time; aborting",
+		 c->pci->name, q->qid, opcode_of(t));
 	t->abort = a;
 	t->live |= LIVE_ODD;
 	t->history.stamp = stamp(now);
@@ -486,6 +490,9 @@ static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 
 		if (nvme_in_flight(t) && t->history.refused) {
 			/* It was not that the command had just completed: drop the queue. */
+			base_log(q->c->r, RISER_LOG_WARN,
+				 "%s: queue %u: the Abort was refused; deleting the queue",
+				 q->c->pci->name, q->qid);
 			nvme_qpair_begin_delete(q);
 			return true;
 		}

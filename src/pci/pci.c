@@ -11,8 +11,7 @@
 
 #define SCHEMES_MAX 32 /* that a sentence suggests from */
 
-/* Keys of a URI that choose something behind the function, not the function. */
-static const char *const driver_keys[] = { "nsid", NULL };
+static const char *const driver_keys[] = { PCI_DRIVER_KEYS, NULL };
 
 const struct pci_access *pci_access_find(struct riser *r, const char *scheme)
 {

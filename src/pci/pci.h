@@ -18,6 +18,9 @@
 struct uri;
 struct pci_dev;
 
+/* Keys of a URI that mean something to the driver, and do not tell one function from another. */
+#define PCI_DRIVER_KEYS    "nsid", "timeout"
+
 #define PCI_CFG_VENDOR     0x00
 #define PCI_CFG_DEVICE     0x02
 #define PCI_CFG_COMMAND    0x04
@@ -101,7 +104,7 @@ const struct pci_access *pci_access_find(struct riser *r, const char *scheme);
 /**
  * pci_open - open a function
  * @r: the context
- * @u: the URI; keys that are the driver's (nsid) are ignored
+ * @u: the URI; keys that are the driver's (PCI_DRIVER_KEYS) are ignored
  * @out: the function; close it with pci_close()
  * @err: filled on failure
  *

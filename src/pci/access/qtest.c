@@ -451,7 +451,7 @@ static int parse_addr(const char *text, unsigned *bdf, struct riser_err *err)
 
 static int open_spawned(struct qtest *q, const struct uri *u, struct riser_err *err)
 {
-	static const char *const keys[] = { QTEST_QEMU_KEYS, "nsid", NULL };
+	static const char *const keys[] = { QTEST_QEMU_KEYS, PCI_DRIVER_KEYS, NULL };
 	int rc = uri_check_keys(u, keys, err) ?: qtest_qemu_start(u, &q->qemu, err);
 
 	if (rc)
@@ -468,7 +468,7 @@ static int open_spawned(struct qtest *q, const struct uri *u, struct riser_err *
 
 static int open_joined(struct qtest *q, const struct uri *u, struct riser_err *err)
 {
-	static const char *const keys[] = { "addr", "ram", "nsid", NULL };
+	static const char *const keys[] = { "addr", "ram", PCI_DRIVER_KEYS, NULL };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const char *addr = uri_get(u, "addr"), *ram = uri_get(u, "ram");
 	int fd, rc = uri_check_keys(u, keys, err);
