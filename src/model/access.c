@@ -344,7 +344,7 @@ static int model_pump(struct pci_dev *d, uint64_t *next)
 	n = (int)model_step(p);
 	if (unlikely(p->nvme->gone))
 		n = -ENODEV;
-	*next = p->next;
+	*next = load_relaxed(&p->next);
 	pthread_mutex_unlock(&p->lock);
 	return n;
 }
@@ -365,7 +365,7 @@ static void *model_thread(void *arg)
 		if (n)
 			p->wait.idle = 0;
 		else
-			sync_wait_idle(&p->wait, p->next);
+			sync_wait_idle(&p->wait, load_relaxed(&p->next));
 	}
 	sync_wait_end(&p->wait);
 	return NULL;
