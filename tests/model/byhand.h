@@ -52,7 +52,6 @@ static void open_model(const char *text, uint32_t flags)
 	if (rc)
 		FAIL("%s: %s", text, err.text);
 	doorbells = pci_map(dev, 0, 0x1000, 0x100);
-	CHECK(doorbells != NULL);
 	CHECK_EQ(dma_alloc(&dev->dma, MiB, PAGE, &mem, &err), 0);
 }
 
@@ -114,6 +113,7 @@ static uint32_t csts(void)
 
 static void enable(void)
 {
+	CHECK(doorbells != NULL);
 	SUB(alloc_queue(&admin, 0, ENTRIES));
 	pci_write32(dev, 0, RISER_NVME_REG_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));
 	pci_write64(dev, 0, RISER_NVME_REG_ASQ, admin.sq.iova);
