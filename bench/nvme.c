@@ -63,7 +63,7 @@ struct rig {
 	struct slot slots[SLOTS_MAX];
 	const struct loop *loop;
 	uint32_t blocks;
-	uint64_t todo, inflight, done, errors; /* done: since set_up() */
+	uint64_t todo, inflight, done, errors, polls; /* done: since set_up() */
 };
 
 static void die(const char *what, const struct riser_err *err)
@@ -192,7 +192,8 @@ static void run(struct rig *g, uint64_t ios)
 		if (g->loop->blk)
 			riser_exec_poll(g->x);
 		else
-			riser_nvme_qpair_poll(g->q, 0);
+			riser_nvme_qpair_poll(g->q, SLOTS_MAX);
+		g->polls++;
 	}
 	if (g->errors) {
 		fprintf(stderr, "bench: %s: %llu errors\n", g->loop->name,
@@ -228,16 +229,17 @@ static void count_polls(const struct loop *l)
 {
 	struct riser_nvme_qpair_info a, b;
 	static struct rig g;
-	uint64_t ios = 20000;
+	uint64_t ios = 20000, polls;
 
 	set_up(&g, l, "inline", RISER_VIRTUAL_TIME);
 	run(&g, 1000);
+	polls = g.polls;
 	riser_nvme_qpair_get_info(g.q, &a);
 	run(&g, ios);
 	riser_nvme_qpair_get_info(g.q, &b);
 	print(l->name, "doorbells", (double)(b.doorbells - a.doorbells) / (double)ios,
 	      "doorbell writes per I/O");
-	print(l->name, "polls", (double)(b.polls - a.polls) / (double)ios, "polls per I/O");
+	print(l->name, "polls", (double)(g.polls - polls) / (double)ios, "polls per I/O");
 	tear_down(&g);
 }
 

@@ -509,7 +509,6 @@ RISER_API int riser_nvme_qpair_poll(struct riser_nvme_qpair *q, unsigned max);
  * @submitted: commands since it was opened
  * @completed: of them ended
  * @doorbells: doorbell writes
- * @polls: calls of poll
  * @stray: completions that named no command in flight
  * @retries: commands sent again
  */
@@ -523,7 +522,6 @@ struct riser_nvme_qpair_info {
 	uint64_t submitted;
 	uint64_t completed;
 	uint64_t doorbells;
-	uint64_t polls;
 	uint64_t stray;
 	uint64_t retries;
 };

@@ -52,23 +52,19 @@ static void wake_all(struct clock *c)
 {
 	list_for_each (p, &c->parts, struct clock_part, link)
 		p->idle = false;
-	c->nidle = 0;
+	__atomic_store_n(&c->nidle, 0, __ATOMIC_SEQ_CST);
 	c->epoch++;
 	pthread_cond_broadcast(&c->moved);
 }
 
 void clock_bump_slow(struct clock *c)
 {
-	/*
-	 * The exchange orders what was done before the look at the participants; clock_join()
-	 * orders joining before the look for work. So whoever is not seen here sees the work.
-	 */
+	/* Pairs with clock_idle(): it counts itself idle, then reads the activity. */
 	__atomic_fetch_add(&c->activity, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&c->nparts, __ATOMIC_SEQ_CST))
+	if (!__atomic_load_n(&c->nidle, __ATOMIC_SEQ_CST))
 		return;
 	pthread_mutex_lock(&c->lock);
-	if (c->nidle)
-		wake_all(c);
+	wake_all(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -107,7 +103,7 @@ void clock_join(struct riser *r, struct clock_part *part)
 	list_add_tail(&c->parts, &part->link);
 	part->joined = true;
 	part->idle = false;
-	__atomic_fetch_add(&c->nparts, 1, __ATOMIC_SEQ_CST);
+	c->nparts++;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -120,9 +116,9 @@ void clock_leave(struct riser *r, struct clock_part *part)
 	pthread_mutex_lock(&c->lock);
 	list_del(&part->link);
 	part->joined = false;
-	__atomic_fetch_sub(&c->nparts, 1, __ATOMIC_SEQ_CST);
+	c->nparts--;
 	if (part->idle)
-		c->nidle--;
+		__atomic_fetch_sub(&c->nidle, 1, __ATOMIC_SEQ_CST);
 	part->idle = false;
 	try_jump(c); /* the others may have waited for this one only */
 	pthread_mutex_unlock(&c->lock);
@@ -136,11 +132,12 @@ void clock_idle(struct riser *r, struct clock_part *part, uint64_t seen, uint64_
 
 	clock_join(r, part);
 	pthread_mutex_lock(&c->lock);
-	if (__atomic_load_n(&c->activity, __ATOMIC_ACQUIRE) != seen)
-		goto out;
 	part->next = next;
 	part->idle = true;
-	c->nidle++;
+	/* Pairs with clock_bump_slow(): it counts the activity, then looks for idlers. */
+	__atomic_fetch_add(&c->nidle, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&c->activity, __ATOMIC_SEQ_CST) != seen)
+		goto undo;
 	if (try_jump(c))
 		goto out;
 	epoch = c->epoch;
@@ -153,9 +150,10 @@ void clock_idle(struct riser *r, struct clock_part *part, uint64_t seen, uint64_
 	while (c->epoch == epoch && part->idle)
 		if (pthread_cond_timedwait(&c->moved, &c->lock, &ts))
 			break;
+undo:
 	if (part->idle) {
 		part->idle = false;
-		c->nidle--;
+		__atomic_fetch_sub(&c->nidle, 1, __ATOMIC_SEQ_CST);
 	}
 out:
 	pthread_mutex_unlock(&c->lock);

@@ -325,11 +325,13 @@ static inline void doorbell(struct riser_nvme_qpair *q, volatile uint32_t *db, b
 
 static inline void kick(struct riser_nvme_qpair *q)
 {
-	if (q->tail == q->rung)
+	struct riser_nvme_sqe *tail = q->tail;
+
+	if (tail == q->rung)
 		return;
 	mmio_wmb(); /* the entries before the doorbell; pairs with the device's fetch */
-	q->rung = q->tail;
-	doorbell(q, q->sq_db, false, (uint32_t)(q->tail - q->sq));
+	q->rung = tail;
+	doorbell(q, q->sq_db, false, (uint32_t)(tail - q->sq));
 }
 
 void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q)
@@ -364,10 +366,9 @@ static inline void complete(struct riser_nvme_qpair *q, uint32_t x)
 	req->done(req, 0, result);
 }
 
-/* Reap what is there, at most @max. Return: how many entries were consumed. */
-static inline unsigned reap(struct riser_nvme_qpair *q, unsigned max)
+/* Reap what is there until @n, the entries consumed so far, reaches @max. Return: the new @n. */
+static inline unsigned reap(struct riser_nvme_qpair *q, unsigned n, unsigned max)
 {
-	unsigned n = 0;
 	uint32_t x;
 
 	while (!((x = nvme_peek(q)) & LIVE_ODD)) {
@@ -401,15 +402,14 @@ static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair
 {
 	unsigned n;
 
-	q->polls++;
 	/* Pairs with the release that starts a recovery. A queue that is not live never matches. */
 	if (unlikely(load_acquire(&q->c->gen) != q->gen))
 		return nvme_qpair_rebuild(q);
 	kick(q);
 	q->x->in_cb++;
-	n = reap(q, max);
-	if ((!n || tick_is_due(q)) && n < max && pump(q))
-		n += reap(q, max - n);
+	n = reap(q, 0, max);
+	if (unlikely(!n || (tick_is_due(q) && n < max)) && pump(q))
+		n = reap(q, n, max);
 	q->x->in_cb--;
 	if (n)
 		doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));

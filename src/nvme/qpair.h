@@ -120,7 +120,7 @@ struct riser_nvme_qpair {
 	uint16_t qid;
 	int vector; /* -1: polled */
 	uint64_t pump_next;
-	uint64_t doorbells, polls, stray, retries;
+	uint64_t doorbells, stray, retries;
 };
 
 static inline bool nvme_in_flight(const struct nvme_tracker *t)

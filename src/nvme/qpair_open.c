@@ -266,7 +266,6 @@ void riser_nvme_qpair_get_info(struct riser_nvme_qpair *q, struct riser_nvme_qpa
 		.submitted = q->submitted,
 		.completed = q->completed,
 		.doorbells = q->doorbells,
-		.polls = q->polls,
 		.stray = q->stray,
 		.retries = q->retries,
 	};
