@@ -35,6 +35,7 @@ static int run(struct cli *c)
 	began = riser_now(c->r);
 	dev_note_vanishing(c, dst.uri);
 	f.length = src.bytes;
+	f.sparse = dst.info.write_zeroes;
 	rc = flow_run(c, &f);
 	if (!rc)
 		rc = dev_flush(c, &dst);

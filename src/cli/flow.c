@@ -84,11 +84,18 @@ static void submit(struct slot *s, struct dev *d, enum riser_blk_op op, char *bu
 	riser_blk_submit(io);
 }
 
+static bool is_zero(const char *buf, size_t len)
+{
+	return !buf[0] && !memcmp(buf, buf + 1, len - 1);
+}
+
 static void drain(struct slot *s)
 {
 	struct flow *f = s->run->f;
+	bool zero = f->sparse && is_zero(s->buf, s->len);
 
-	submit(s, f->to, RISER_BLK_WRITE, s->buf, f->to_at + s->pos);
+	submit(s, f->to, zero ? RISER_BLK_WRITE_ZEROES : RISER_BLK_WRITE, s->buf,
+	       f->to_at + s->pos);
 }
 
 static void io_done(struct riser_blk_io *io)

@@ -23,6 +23,7 @@
  * @from_at: byte offset in @from and @with
  * @to_at: byte offset in @to
  * @length: bytes; with @in UINT64_MAX: until its end
+ * @sparse: where the data is zeroes, have @to write zeroes without a transfer
  * @done: bytes that are through, out
  * @differs: offset of the first difference, or UINT64_MAX, out
  */
@@ -31,6 +32,7 @@ struct flow {
 	int in, out;
 	uint64_t from_at, to_at;
 	uint64_t length;
+	bool sparse;
 	uint64_t done;
 	uint64_t differs;
 };

@@ -112,6 +112,16 @@ bench_counts()
 		bench null:1M --rw=write --ios=10 --verify
 }
 
+# A name that JSON must escape, in UTF-8 and not.
+strange_names()
+{
+	local name=$'q"uo\\te\n\xc3\xa9-\xff.img'
+
+	truncate -s 4K "$name"
+	gives "$(printf 'q"uo\\te\n\303\251-\303\277.img' | base64)" \
+		'__import__("base64").b64encode(j["uri"].encode()).decode()' info "$name" --json
+}
+
 try 'what is written is what is read' writes_and_reads
 try 'an offset is kept' writes_at_an_offset
 try 'a slow pipe is written whole' writes_from_a_slow_pipe
@@ -122,5 +132,6 @@ try 'trim and flush succeed' says 0 '' trim mem:1M --length 64K
 try 'flush succeeds' says 0 '' flush mem:1M
 try 'progress is told' progress_is_told
 try 'JSON tells bytes' json_tells_bytes
+try 'JSON escapes names' strange_names
 try 'bench counts, verifies and finds lies' bench_counts
 tap_end
