@@ -107,8 +107,8 @@ struct blk_frame {
 struct io_priv {
 	struct riser_blk_channel *channel; /* whose pool it is from */
 	struct riser_blk_channel *cur;     /* the level that it is at */
-	struct blk_frame *frame;           /* top of its stack */
 	uint64_t sector;                   /* as the caller gave it */
+	struct blk_frame *frame;           /* top of its stack */
 	union {
 		struct {
 			struct riser_blk_io *next;
@@ -171,6 +171,8 @@ struct blk_child {
  * fast_max of 0 sends everything through ops->map.
  */
 struct blk_map {
+	void (*submit)(struct blk_map *m, struct riser_blk_io *io); /* a leaf's ops->submit */
+	struct blk_owner *owner;
 	const struct blk_ops *ops;
 	struct riser_blk *b;
 	struct riser_blk_channel *c;
@@ -201,7 +203,7 @@ struct riser_blk_channel {
 	struct blk_owner *owner;
 
 	uint32_t align_mask; /* in sectors: logical block - 1 */
-	uint16_t fast_kinds; /* op | flags << 8 up to which an I/O is fast */
+	uint16_t fast_kinds; /* of a leaf: op | flags << 8 up to which an I/O is fast */
 	bool started;
 	struct riser_blk_io *pool;
 	struct io_queue waiters;      /* for a frame */
@@ -232,7 +234,8 @@ struct riser_blk_channel {
 
 /* What an executor drives: one for all of its channels. */
 struct blk_owner {
-	struct riser_blk_io *done, *done_tail; /* finished at submit: complete at the next poll */
+	/* Finished at submit: complete at the next poll. The last one's next is not set. */
+	struct riser_blk_io *done, **done_tail;
 	struct riser_exec *x;
 	unsigned refs; /* channels; under the context's lock */
 	bool registered;
@@ -297,20 +300,33 @@ static inline bool channel_is_hop(const struct riser_blk_channel *c)
 	return c->b->home_channel && !c->is_home;
 }
 
+static inline void owner_finish(struct blk_owner *o, struct riser_blk_io *io,
+				enum riser_blk_status status)
+{
+	io->status = (uint8_t)status;
+	*o->done_tail = io;
+	o->done_tail = &io_priv(io)->next;
+}
+
+static inline bool owner_has_done(const struct blk_owner *o)
+{
+	return o->done_tail != &o->done;
+}
+
 /*
  * Finish an I/O that was counted in at its level: it completes at the owner's next poll. From
  * inside submit, this is the only way.
  */
 static inline void blk_done(struct riser_blk_io *io, enum riser_blk_status status)
 {
-	struct blk_owner *o = io_priv(io)->cur->owner;
+	owner_finish(io_priv(io)->cur->owner, io, status);
+}
 
-	io->status = (uint8_t)status;
-	if (o->done)
-		io_priv(o->done_tail)->next = io;
-	else
-		o->done = io;
-	o->done_tail = io;
+/* The same for a leaf, which has its map at hand. */
+static inline void blk_leaf_done(struct blk_map *m, struct riser_blk_io *io,
+				 enum riser_blk_status status)
+{
+	owner_finish(m->owner, io, status);
 }
 
 /* A counter that other threads may read. */

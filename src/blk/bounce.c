@@ -77,7 +77,7 @@ static void start(struct riser_blk_channel *c, struct riser_blk_io *io)
 	io_priv(io)->frame = &s->frame;
 	owner_inc(&c->inflight);
 	stat_add(&c->stats.bounces);
-	c->map->ops->submit(c->map, io);
+	c->map->submit(c->map, io);
 }
 
 void blk_bounce(struct blk_map *m, struct riser_blk_io *io)

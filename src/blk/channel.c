@@ -22,6 +22,8 @@ struct buf {
 void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_channel *c)
 {
 	memset(m, 0, sizeof(*m));
+	m->submit = b->ops->submit;
+	m->owner = c->owner;
 	m->ops = b->ops;
 	m->b = blk_get(b);
 	m->c = c;
@@ -88,15 +90,18 @@ static int map_new(struct riser_blk_channel *c, struct blk_map **out, struct ris
 void channel_set_map(struct riser_blk_channel *c, struct blk_map *m)
 {
 	struct riser_blk *b = c->b;
-	uint64_t max = m ? min_of((uint64_t)m->fast_max, b->sectors) : 0;
+	uint64_t max = min_of((uint64_t)m->fast_max, b->sectors);
 
+	/* The fast path of a layer leaves it to the leaves to refuse writes. */
+	if (b->read_only && m->fast_lower && !m->fast_lower->b->read_only)
+		max = 0;
 	c->map = m;
 	c->sectors = b->sectors;
 	c->align_mask = (b->limits.logical_block >> RISER_SECTOR_SHIFT) - 1;
 	c->fast_kinds = b->read_only ? RISER_BLK_READ : RISER_BLK_WRITE;
 	c->fast_max = (uint32_t)max;
-	c->fast_base = m ? m->fast_base : 0;
-	c->fast_lower = m ? m->fast_lower : NULL;
+	c->fast_base = m->fast_base;
+	c->fast_lower = m->fast_lower;
 }
 
 /* I/Os, children and frames in one piece. */

@@ -75,6 +75,7 @@ int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(m, c->b, c);
 	m->ops = &hop_ops;
+	m->submit = NULL;
 	m->fast_max = 0;
 	*out = m;
 	return 0;

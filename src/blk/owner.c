@@ -18,7 +18,7 @@ static int owner_poll(struct poller *p)
 
 	/* Nobody closes a channel in here: inside a completion, closing is left to the inbox. */
 	o->x->in_cb++;
-	if (o->done)
+	if (owner_has_done(o))
 		n += blk_run_done(o);
 	list_for_each (m, &o->leaves, struct blk_map, active)
 		n += m->ops->poll(m);
@@ -33,7 +33,7 @@ static int owner_poll(struct poller *p)
 static int owner_arm(struct poller *p)
 {
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
-	int rc = o->done != NULL;
+	int rc = owner_has_done(o);
 
 	list_for_each (m, &o->leaves, struct blk_map, active) {
 		int a = m->ops->arm ? m->ops->arm(m) : 0;
@@ -51,7 +51,7 @@ static uint64_t owner_next_deadline(struct poller *p)
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
 	uint64_t next = TIME_NEVER;
 
-	if (o->done)
+	if (owner_has_done(o))
 		return o->x->now;
 	list_for_each (m, &o->leaves, struct blk_map, active)
 		if (m->ops->next_deadline)
@@ -69,6 +69,7 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 		o = calloc(1, sizeof(*o));
 		if (o) {
 			o->x = x;
+			o->done_tail = &o->done;
 			o->poller = (struct poller){ .poll = owner_poll,
 						     .arm = owner_arm,
 						     .next_deadline = owner_next_deadline };

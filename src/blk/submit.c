@@ -18,8 +18,6 @@ struct riser_blk_io *riser_blk_io_get(struct riser_blk_channel *c)
 	if (unlikely(!io))
 		return NULL;
 	c->pool = io_priv(io)->next;
-	io->flags = 0;
-	io->iov_off = 0;
 	io->meta = NULL;
 	return io;
 }
@@ -78,10 +76,11 @@ void slow(struct riser_blk_channel *c, struct riser_blk_io *io)
 		blk_go_on(c, io);
 }
 
-/* A read or write without flags, not empty, within limits and device. */
-static inline bool is_fast(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+/* Without flags, an op up to @kinds, not empty, within limits and device. */
+static inline bool is_fast(const struct riser_blk_channel *c, const struct riser_blk_io *io,
+			   unsigned kinds)
 {
-	return io->count - 1 < c->fast_max && (io->op | io->flags << 8) <= c->fast_kinds &&
+	return io->count - 1 < c->fast_max && (unsigned)(io->op | io->flags << 8) <= kinds &&
 	       io->sector <= c->sectors - io->count;
 }
 
@@ -105,20 +104,23 @@ static inline bool enter(struct riser_blk_channel *c, struct riser_blk_io *io, b
 	return false;
 }
 
+/* @aligned: the device's blocks are sectors. */
 static inline __attribute__((always_inline)) void submit_leaf(struct riser_blk_channel *c,
-							      struct riser_blk_io *io, bool fence)
+							      struct riser_blk_io *io, bool fence,
+							      unsigned kinds, bool aligned)
 {
 	struct blk_map *m;
 
 	if (!enter(c, io, fence, &m))
 		return;
-	if (likely(is_fast(c, io) && !((io->sector | io->count) & c->align_mask)))
-		m->ops->submit(m, io);
+	if (likely(is_fast(c, io, kinds) &&
+		   (aligned || !((io->sector | io->count) & c->align_mask))))
+		m->submit(m, io);
 	else
 		slow(c, io);
 }
 
-/* Alignment is left to the leaf. */
+/* Alignment is left to the leaf, and read-only to channel_set_map(). */
 static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_channel *c,
 							       struct riser_blk_io *io, bool fence)
 {
@@ -129,7 +131,7 @@ static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_
 
 	if (!enter(c, io, fence, &m))
 		return;
-	if (unlikely(!is_fast(c, io) || !f)) {
+	if (unlikely(!is_fast(c, io, RISER_BLK_WRITE) || !f)) {
 		slow(c, io);
 		return;
 	}
@@ -142,14 +144,24 @@ static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_
 	lower->submit(lower, io);
 }
 
+static void leaf_plain(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_leaf(c, io, false, RISER_BLK_WRITE, true);
+}
+
+static void leaf_plain_reads(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	submit_leaf(c, io, false, RISER_BLK_READ, true);
+}
+
 static void leaf(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
-	submit_leaf(c, io, false);
+	submit_leaf(c, io, false, c->fast_kinds, false);
 }
 
 static void leaf_fenced(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
-	submit_leaf(c, io, true);
+	submit_leaf(c, io, true, c->fast_kinds, false);
 }
 
 static void layer(struct riser_blk_channel *c, struct riser_blk_io *io)
@@ -169,10 +181,12 @@ void first(struct riser_blk_channel *c, struct riser_blk_io *io)
 	bool fence = !c->b->r->membarrier;
 
 	owner_start(c);
-	if (c->leaf)
+	if (!c->leaf)
+		c->submit = fence ? layer_fenced : layer;
+	else if (fence || c->align_mask)
 		c->submit = fence ? leaf_fenced : leaf;
 	else
-		c->submit = fence ? layer_fenced : layer;
+		c->submit = c->b->read_only ? leaf_plain_reads : leaf_plain;
 	c->submit(c, io);
 }
 
@@ -198,8 +212,8 @@ void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	struct blk_map *m = c->map;
 
-	if (m->ops->submit) {
-		m->ops->submit(m, io);
+	if (m->submit) {
+		m->submit(m, io);
 		return;
 	}
 	/* Where map answers DONE the frame is free again, for the next that waits for one. */
@@ -228,6 +242,7 @@ void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
 	}
 }
 
+cold
 void blk_next_waiter(struct riser_blk_channel *c)
 {
 	struct riser_blk_io *io = io_pop(&c->waiters);
@@ -254,28 +269,30 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 {
 	struct io_priv *p = io_priv(io);
 	struct riser_blk_channel *c = p->cur;
-	struct blk_frame *f;
+	struct blk_frame *f = p->frame, *up;
 
-	for (;;) {
-		f = p->frame;
-		/* The last touch of anything that a table owns: pairs with gate_drained(). */
-		owner_dec_release(&c->inflight);
-		if (!f)
-			break;
-		if (unlikely(f->end_io)) {
-			if (f->end_io(f, io))
-				return;
-			f->end_io = NULL;
-		}
-		p->frame = f->up;
-		c = f->channel;
-		f->up = c->frames;
-		c->frames = f;
-		p->cur = c;
-		if (unlikely(c->waiters.head))
-			blk_next_waiter(c);
+	/* Counting out is the last touch of anything that a table owns: see gate_drained(). */
+	owner_dec_release(&c->inflight);
+	if (f) {
+		do {
+			if (unlikely(f->end_io)) {
+				p->frame = f;
+				if (f->end_io(f, io))
+					return;
+				f->end_io = NULL;
+			}
+			up = f->up;
+			c = f->channel;
+			f->up = c->frames;
+			c->frames = f;
+			if (unlikely(c->waiters.head))
+				blk_next_waiter(c);
+			owner_dec_release(&c->inflight);
+			f = up;
+		} while (f);
+		p->frame = NULL;
+		io->sector = p->sector;
 	}
-	io->sector = p->sector;
 	c->stats.ios++;
 	if (unlikely(io->status))
 		c->stats.errors++;
@@ -290,14 +307,16 @@ void blk_end(struct riser_blk_io *io, enum riser_blk_status status)
 
 int blk_run_done(struct blk_owner *o)
 {
-	struct riser_blk_io *io = o->done, *last = o->done_tail, *next;
-	int n = 1;
+	struct riser_blk_io *io, *next = o->done, **tail = o->done_tail;
+	int n = 0;
 
-	for (o->done = NULL; io != last; io = next, n++) {
+	o->done_tail = &o->done;
+	do {
+		io = next;
 		next = io_priv(io)->next;
 		end(io);
-	}
-	end(io);
+		n++;
+	} while (&io_priv(io)->next != tail);
 	return n;
 }
 
@@ -320,7 +339,7 @@ int blk_run_again(struct riser_blk_channel *c)
 	c->again.head = NULL;
 	list_del(&c->retry);
 	while ((io = io_pop(&q))) {
-		c->map->ops->submit(c->map, io);
+		c->map->submit(c->map, io);
 		if (c->again.tail == io && c->again.head)
 			break;
 		n++;

@@ -80,7 +80,7 @@ static void mem_submit(struct blk_map *m, struct riser_blk_io *io)
 		status = RISER_BLK_NOTSUPP;
 		break;
 	}
-	blk_done(io, status);
+	blk_leaf_done(m, io, status);
 }
 
 static void mem_close(struct riser_blk *b)

@@ -10,7 +10,7 @@
 
 static void null_submit(struct blk_map *m, struct riser_blk_io *io)
 {
-	blk_done(io, RISER_BLK_OK);
+	blk_leaf_done(m, io, RISER_BLK_OK);
 }
 
 static const struct blk_ops null_ops = {
