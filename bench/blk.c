@@ -128,9 +128,10 @@ static double count(const char *self, const char *name, unsigned ios)
 	double total = -1;
 	FILE *p;
 
-	snprintf(command, sizeof(command),
-		 "valgrind --tool=callgrind --callgrind-out-file=/dev/null '%s' --run %s --ios %u 2>&1",
-		 self, name, ios);
+	snprintf(
+		command, sizeof(command),
+		"valgrind --tool=callgrind --callgrind-out-file=/dev/null '%s' --run %s --ios %u 2>&1",
+		self, name, ios);
 	p = popen(command, "r");
 	while (p && fgets(line, sizeof(line), p)) {
 		const char *at = strstr(line, "Collected : ");
