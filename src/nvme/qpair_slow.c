@@ -84,7 +84,8 @@ static void interrupted(struct riser_nvme_qpair *q, struct nvme_tracker *t)
 		q->retries++;
 		__atomic_fetch_add(&q->c->retries, 1, __ATOMIC_RELAXED);
 	}
-	if (q->state == QPAIR_LIVE) {
+	/* An Abort that is still under way names this tracker: not before it is answered. */
+	if (q->state == QPAIR_LIVE && !t->abort) {
 		nvme_qpair_send(q, t);
 	} else {
 		t->live |= LIVE_FREE;
@@ -466,14 +467,16 @@ static uint64_t age(const struct nvme_tracker *t, uint64_t now)
 static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t now)
 {
 	struct nvme_areq *a = t->abort;
-	bool cut_off = a->status & RISER_NVME_HOST, done = !a->status && !(a->result & 1);
+	bool done = !a->status && !(a->result & 1);
 
 	t->abort = NULL;
 	q->c->aborting--;
 	nvme_areq_put(q->c, a);
-	if (!nvme_in_flight(t)) {
+	if (t->history.requeue) {
+		nvme_qpair_send(q, t);
+	} else if (!nvme_in_flight(t)) {
 		nvme_tracker_free(q, t);
-	} else if (t->live & LIVE_ODD && !cut_off) { /* else it has been sent again since */
+	} else {
 		t->history.aborted = done;
 		t->history.refused = !done;
 		t->history.stamp = stamp(now);
@@ -521,6 +524,7 @@ int nvme_qpair_tick(struct riser_nvme_qpair *q, uint64_t now)
 	if (c->gen == q->gen && scan(q, now))
 		period = min_of(period, TICK_BUSY);
 	nvme_unlock(c);
+	riser_nvme_qpair_kick(q); /* what was sent again */
 	q->next_tick = now + period;
 	return n;
 }
