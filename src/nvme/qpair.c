@@ -395,6 +395,28 @@ static inline bool pump(struct riser_nvme_qpair *q)
 }
 
 /*
+ * The time has come to look at deadlines, but only once the device has nothing more to say: an
+ * inline model may need many pumps for what it did long ago, while its owner was away. Others may
+ * keep it busy for ever, hence the bound. @n and @max as for reap(). Return: things done.
+ */
+cold
+static unsigned look(struct riser_nvme_qpair *q, unsigned n, unsigned max)
+{
+	for (uint32_t i = 0; i < q->entries && pump(q); i++) {
+		unsigned before = n;
+
+		q->x->in_cb++;
+		n = reap(q, n, max);
+		q->x->in_cb--;
+		if (n != before)
+			nvme_qpair_cq_doorbell(q);
+		if (n == max)
+			return n;
+	}
+	return n + (unsigned)nvme_qpair_tick(q, q->x->now);
+}
+
+/*
  * Ring for what was submitted and reap what is there. If that is nothing (or it is time to look at
  * deadlines), let the device go on and reap again. @x->now was read already; @max is not 0.
  */
@@ -413,9 +435,8 @@ static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair
 	q->x->in_cb--;
 	if (n)
 		doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
-	/* Empty, and the device had its chance: what is missing now is late. */
 	if (tick_is_due(q) && n < max)
-		n += (unsigned)nvme_qpair_tick(q, q->x->now);
+		n = look(q, n, max);
 	return (int)n;
 }
 
