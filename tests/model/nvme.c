@@ -4,17 +4,7 @@
  * The driver against whatever RISER_TEST_URI names: riser's model by default, on virtual time;
  * QEMU's device by "qtest:spawn?device=nvme"; hardware, one day. One binary for all.
  */
-#include "../tap.h"
-#include <errno.h>
-#include <riser/nvme.h>
-
-static struct riser *r;
-static struct riser_exec *x;
-static struct riser_nvme *c;
-static struct riser_nvme_ns *ns;
-static struct riser_nvme_qpair *q;
-static struct riser_nvme_ns_info nsi;
-static struct riser_err err;
+#include "nvme_rig.h"
 
 static const char *test_uri(void)
 {
@@ -28,39 +18,13 @@ static bool on_model(void)
 	return !strncmp(test_uri(), "model:", 6);
 }
 
-static void print_log(void *ctx, enum riser_log_level level, const char *line)
-{
-	printf("# %s\n", line);
-}
-
 static void begin_with(uint32_t flags, uint32_t qpair_flags)
 {
-	struct riser_opts opts = { .size = sizeof(opts),
-				   .flags = on_model() ? RISER_VIRTUAL_TIME : 0,
-				   .log = print_log };
 	struct riser_nvme_opts nopts = { .size = sizeof(nopts), .flags = flags };
 	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts), .flags = qpair_flags };
-	int rc;
 
-	CHECK_EQ(riser_new(&opts, &r, &err), 0);
-	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
-	rc = riser_nvme_open(r, test_uri(), &nopts, &c, &err);
-	if (rc == -ENOENT && !strncmp(test_uri(), "qtest:", 6)) {
-		riser_exec_free(x);
-		riser_free(r);
-		MISSING("QEMU (Debian package qemu-system-x86)");
-	}
-	if (rc)
-		FAIL("%s", err.text);
-	rc = riser_nvme_ns_open(c, x, 0, &ns, &err);
-	if (rc)
-		rc = riser_nvme_ns_open(c, x, 1, &ns, &err);
-	if (rc)
-		FAIL("%s", err.text);
-	riser_nvme_ns_get_info(ns, &nsi);
-	rc = riser_nvme_qpair_open(c, x, &qopts, &q, &err);
-	if (rc)
-		FAIL("%s", err.text);
+	SUB(open_context(on_model() ? RISER_VIRTUAL_TIME : 0));
+	SUB(open_controller(test_uri(), &nopts, &qopts));
 }
 
 static void begin(void)
@@ -75,29 +39,9 @@ static void finish(void)
 	riser_nvme_get_info(c, &info);
 	printf("# retries %llu, aborts %llu, timeouts %llu\n", (unsigned long long)info.retries,
 	       (unsigned long long)info.aborts, (unsigned long long)info.timeouts);
-	riser_nvme_qpair_close(q);
-	riser_nvme_ns_close(ns);
-	riser_nvme_close(c);
-	riser_exec_free(x);
-	riser_free(r);
+	close_all();
 	CHECK_EQ(info.retries, 0);
 	CHECK_EQ(info.stray, 0);
-}
-
-struct io {
-	struct riser_nvme_req req;
-	bool done;
-	uint32_t status;
-	uint64_t result;
-};
-
-static void io_done(struct riser_nvme_req *req, uint32_t status, uint64_t result)
-{
-	struct io *io = (struct io *)req;
-
-	io->done = true;
-	io->status = status;
-	io->result = result;
 }
 
 /* Wait for one; negative when the submission failed. */
@@ -105,18 +49,10 @@ static int64_t wait_io(struct io *io, int rc)
 {
 	if (rc)
 		return rc;
-	while (!io->done)
+	while (!io->dones)
 		riser_exec_wait(x, UINT64_MAX);
-	io->done = false;
+	io->dones = 0;
 	return io->status;
-}
-
-static void fill(uint8_t *p, size_t len, uint32_t seed)
-{
-	for (size_t i = 0; i < len; i++) {
-		seed = seed * 1664525 + 1013904223;
-		p[i] = (uint8_t)(seed >> 24);
-	}
 }
 
 TEST(identify)
