@@ -234,7 +234,7 @@ static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *e
 	unsigned logical = RISER_SECTOR_SIZE, physical = RISER_SECTOR_SIZE;
 	struct stat st;
 	uint64_t block;
-	int rc;
+	int rc, locked;
 
 	if (fstat(f->fd, &st))
 		return err_set(err, -errno, "cannot stat %s", u->rest);
@@ -243,6 +243,8 @@ static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *e
 	if (S_ISBLK(st.st_mode)) {
 		ioctl(f->fd, BLKSSZGET, &logical);
 		ioctl(f->fd, BLKPBSZGET, &physical);
+		/* Linux opens such a device for writing, and fails the writes. */
+		b->read_only = !ioctl(f->fd, BLKROGET, &locked) && locked;
 		if (ioctl(f->fd, BLKGETSIZE64, &f->size))
 			return err_set(err, -errno, "cannot get the size of %s", u->rest);
 	} else if (!S_ISREG(st.st_mode)) {
@@ -303,7 +305,7 @@ static int file_open(struct riser *r, const struct uri *u, uint32_t flags, struc
 	rc = measure(b, u, err);
 	if (rc)
 		goto fail;
-	b->read_only = readonly;
+	b->read_only |= readonly;
 	b->limits.max_sectors = MAX_SECTORS;
 	b->write_cache = b->fua = b->discard = b->write_zeroes = true;
 	snprintf(b->description, sizeof(b->description), "%s %s, %s",

@@ -330,6 +330,7 @@ static void describe(struct riser_blk *b)
 	b->limits.max_zeroes_sectors = 65536u << shift;
 	b->limits.buf_align = 4;
 	b->limits.reach = d->h->ctrl->pci->dma.own ? BLK_REACH_OWN : BLK_REACH_REGISTERED;
+	b->read_only = ns.id->nsattr & 1; /* write protected (§8.12) */
 	b->write_cache = info.volatile_write_cache;
 	b->fua = true;
 	b->compare = le16(id->oncs) & 1;
