@@ -49,6 +49,18 @@ refuses 2 'riser bench: --verify reads back what was written: *' bench disk --ve
 refuses 2 'riser bench: --bs wants a multiple of 512 bytes, at most 64M' bench disk --bs 1
 refuses 2 'riser bench: --iodepth wants 1 to 4096' bench disk --iodepth 0
 
+for verb in zero trim write 'copy larger'; do
+	# shellcheck disable=SC2086
+	refuses 3 "riser ${verb%% *}: file:larger?readonly=1 is read-only" \
+		$verb 'file:larger?readonly=1'
+done
+refuses 3 'riser publish: file:disk?readonly=1 is read-only' publish 'file:disk?readonly=1' nbd:
+locked='model:nvme?backing=[file:disk?readonly=1]'
+refuses 3 "riser zero: * is read-only" zero "$locked"
+refuses 3 'riser nvme write-zeroes: * failed: Namespace is Write Protected (0x4020)' \
+	nvme write-zeroes "$locked"
+: >empty
+refuses 2 'riser info: empty is empty: *' info empty
 refuses 2 'riser info: /dev/null is neither a regular file nor a block device' info /dev/null
 if [ "$(id -u)" != 0 ]; then
 	chmod 444 disk

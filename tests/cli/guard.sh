@@ -39,6 +39,7 @@ refuses 0 '' publish "$loop" nbd: --readonly --run true
 refuses 0 '' bench "$loop" --rw=read --ios=1 --json
 # A model is judged by what it lies on.
 model="model:nvme?backing=$loop"
+refuses 2 "riser zero: $model may hold data that somebody wants: *" zero "$model"
 for verb in write write-zeroes 'format -l 0' 'set-feature -f 4 -v 1' 'dsm --slbs=0 --blocks=1 -d'; do
 	# shellcheck disable=SC2086
 	refuses 2 "riser nvme ${verb%% *}: $model may hold data that somebody wants: *" \
@@ -49,4 +50,7 @@ refuses 2 'riser nvme io-passthru: I/O command may change *: give --yes-destroy-
 refuses 0 '' nvme io-passthru "$model" -o 0 -n 1
 try 'nothing was written' untouched
 try 'with the flag it is written' with_the_flag
+losetup -d "$loop"
+loop=$(losetup --find --show --read-only image)
+refuses 3 "riser zero: $loop is read-only" zero "$loop" --yes-destroy-data
 tap_end
