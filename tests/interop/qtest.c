@@ -387,6 +387,29 @@ TEST(death_is_removal)
 	SUB(end());
 }
 
+/* A daemon has no standard descriptors: what QEMU inherits must not land there. */
+TEST(standard_descriptors_may_be_closed)
+{
+	int saved[3];
+
+	NEED_QEMU();
+	for (int fd = 0; fd < 3; fd++) {
+		saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+		close(fd);
+	}
+	begin(SPAWN);
+	if (!tap_failed)
+		enable();
+	if (!tap_failed)
+		identify(SERIAL);
+	if (!tap_failed)
+		end();
+	for (int fd = 0; fd < 3; fd++) {
+		dup2(saved[fd], fd);
+		close(saved[fd]);
+	}
+}
+
 /* Two threads write and read registers while a third drains: answers stay with their questions. */
 static void *hammer(void *arg)
 {
@@ -571,6 +594,7 @@ TEST(qemu_does_not_outlive_its_starter)
 
 TEST_MAIN(CASE(registers), CASE(identify_polled), CASE(memory_is_the_devices_own),
 	  CASE(an_interrupt_is_an_eventfd), CASE(no_interrupt_is_lost_while_vectors_change),
-	  CASE(reset_restores_the_function), CASE(death_is_removal), CASE(any_thread_may_call),
+	  CASE(reset_restores_the_function), CASE(death_is_removal),
+	  CASE(standard_descriptors_may_be_closed), CASE(any_thread_may_call),
 	  CASE(bad_uris_have_sentences), CASE(a_running_qemu_is_joined),
 	  CASE(qemu_does_not_outlive_its_starter))

@@ -59,9 +59,27 @@ __attribute__((format(printf, 2, 3))) static int arg(struct launch *l, const cha
 	return 0;
 }
 
-/* Takes the descriptor over. Return: @fd, or a negative errno. */
+/*
+ * Where this process has closed its standard descriptors, new ones take their places, and the
+ * child would overwrite them. Return: @fd or its new number, or a negative errno.
+ */
+static int above_stdio(int fd)
+{
+	int high;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (high < 0)
+		high = -errno;
+	close(fd);
+	return high;
+}
+
+/* Takes the descriptor over. Return: its number, or a negative errno. */
 static int pass(struct launch *l, int fd)
 {
+	fd = above_stdio(fd);
 	if (fd < 0)
 		return fd;
 	if (l->npass == array_len(l->pass)) {
@@ -84,7 +102,7 @@ static int memory_file(const char *name, uint64_t size)
 		close(fd);
 		return rc;
 	}
-	return fd;
+	return above_stdio(fd);
 }
 
 /* cli; hlt; jmp back to hlt, and halts all over, so that no firmware competes for the devices. */
@@ -308,36 +326,32 @@ fail:
 /* Return: 0 when QEMU's program runs, or the negative errno of exec. */
 static int start(struct launch *l, struct qtest_qemu *q)
 {
-	int life[2], failed[2], rc = 0;
-	pid_t pid;
+	int life[2], failed[2], rc = 0, why;
+	ssize_t n;
 
 	if (pipe2(life, O_CLOEXEC))
 		return -errno;
 	q->life = life[1];
-	l->life = life[0];
 	if (pipe2(failed, O_CLOEXEC)) {
 		rc = -errno;
 		close(life[0]);
 		return rc;
 	}
 	l->log = q->log;
-	l->failed = failed[1];
-	pid = fork();
-	if (!pid)
+	l->life = above_stdio(life[0]);
+	l->failed = above_stdio(failed[1]);
+	q->pid = l->life < 0 || l->failed < 0 ? -1 : fork();
+	if (!q->pid)
 		child(l);
-	rc = pid < 0 ? -errno : 0;
-	close(life[0]);
-	close(failed[1]);
-	if (!rc) {
-		int why;
-		ssize_t n;
-
-		q->pid = pid;
-		do {
-			n = read(failed[0], &why, sizeof(why));
-		} while (n < 0 && errno == EINTR);
-		rc = n == (ssize_t)sizeof(why) ? -why : 0;
-	}
+	if (q->pid < 0)
+		rc = -EAGAIN;
+	close(l->life);
+	close(l->failed);
+	do {
+		n = read(failed[0], &why, sizeof(why));
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(why))
+		rc = -why;
 	close(failed[0]);
 	return rc;
 }
