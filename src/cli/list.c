@@ -17,6 +17,9 @@ static const struct kind kinds[] = {
 	{ RISER_URI_PUBLISH, "publish", "publishers" },
 };
 
+/* What a scheme can be without any device: URIs that work as they stand. */
+static const char *const models[] = { "model:nvme" };
+
 static void print_json(struct cli *c, const struct sysfs_pci *dev, unsigned n)
 {
 	const char *name;
@@ -31,6 +34,10 @@ static void print_json(struct cli *c, const struct sysfs_pci *dev, unsigned n)
 			json_str(&j, NULL, name);
 		json_end(&j);
 	}
+	json_end(&j);
+	json_array(&j, "models");
+	for (size_t i = 0; i < array_len(models); i++)
+		json_str(&j, NULL, models[i]);
 	json_end(&j);
 	json_array(&j, "pci");
 	for (unsigned i = 0; i < n; i++) {
@@ -59,6 +66,9 @@ static void print_text(struct cli *c, const struct sysfs_pci *dev, unsigned n)
 			printf(" %s:", name);
 		printf("\n");
 	}
+	printf("\nmodels, which need no device\n");
+	for (size_t i = 0; i < array_len(models); i++)
+		printf("  %s\n", models[i]);
 	printf("\nPCI functions of this machine\n");
 	for (unsigned i = 0; i < n; i++)
 		printf("  %-13s %-11s %04x:%04x  driver %-10s IOMMU group %s\n", dev[i].bdf,
