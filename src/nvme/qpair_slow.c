@@ -302,6 +302,8 @@ static int step_create(struct riser_nvme_qpair *q)
 	}
 	if (cq)
 		q->state = QPAIR_CREATE_SQ;
+	else if (q->closing)
+		q->state = QPAIR_DELETE_SQ;
 	else
 		go_live(q);
 	return 1;
@@ -336,6 +338,8 @@ static int step_drain(struct riser_nvme_qpair *q)
 		return 0;
 	if (pthread_mutex_trylock(&c->lock))
 		return 0;
+	nvme_areq_put(c, q->req);
+	q->req = NULL;
 	forget_aborts(q);
 	nvme_unlock(c);
 	reap_draining(q);
@@ -348,14 +352,12 @@ static int step_drain(struct riser_nvme_qpair *q)
 	return 1;
 }
 
-/* A reset began: whatever this queue was doing, it drains. */
+/*
+ * A reset began: whatever this queue was doing, it drains. This needs no lock, so that from the
+ * first look on nothing enters the queue.
+ */
 static int enter_drain(struct riser_nvme_qpair *q, uint32_t gen)
 {
-	if (pthread_mutex_trylock(&q->c->lock))
-		return 0;
-	nvme_areq_put(q->c, q->req);
-	q->req = NULL;
-	nvme_unlock(q->c);
 	leave_live(q, QPAIR_DRAIN);
 	q->target = gen;
 	return 1;
@@ -375,6 +377,7 @@ static int step(struct riser_nvme_qpair *q)
 		return step_drain(q);
 	case QPAIR_WAIT:
 		if (q->closing) {
+			end_in_flight(q); /* what waits to be sent again */
 			q->state = QPAIR_CLOSED;
 			return 1;
 		}
@@ -402,13 +405,10 @@ int nvme_qpair_rebuild(struct riser_nvme_qpair *q)
 {
 	int n = 0;
 
-	if (q->state == QPAIR_DRAIN || q->state == QPAIR_DELETE_SQ || q->state == QPAIR_LIVE) {
-		/* In LIVE the generation moved: leave it first, so that nothing enters the queue.
-		 */
-		if (q->state == QPAIR_LIVE)
-			n += step(q);
-		if (q->state != QPAIR_LIVE)
-			n += reap_draining(q);
+	if (q->state == QPAIR_LIVE) /* the generation moved: leave it before anything ends */
+		n += step(q);
+	if (q->state == QPAIR_DRAIN || q->state == QPAIR_DELETE_SQ) {
+		n += reap_draining(q);
 		if (n && q->state == QPAIR_DELETE_SQ) /* make room: deleting may post more */
 			nvme_qpair_cq_doorbell(q);
 	}
