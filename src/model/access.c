@@ -491,6 +491,15 @@ void model_nvme_fault_clear(struct pci_dev *d)
 	model_unlock(p);
 }
 
+void model_nvme_limit_queues(struct pci_dev *d, unsigned n)
+{
+	struct model_pci *p = model_of(d);
+
+	model_lock(p);
+	p->nvme->grants = min_of(n, p->nvme->cfg.queues);
+	model_unlock(p);
+}
+
 const struct pci_access access_model = {
 	.size = sizeof(access_model),
 	.scheme = "model",

@@ -40,4 +40,7 @@ int model_nvme_fault_add(struct pci_dev *d, const char *rules, struct riser_err 
 /* Forget all rules; what they did already stays. */
 void model_nvme_fault_clear(struct pci_dev *d);
 
+/* From its next reset on the controller grants at most @n I/O queues. */
+void model_nvme_limit_queues(struct pci_dev *d, unsigned n);
+
 #endif

@@ -98,7 +98,7 @@ static void model_halt(struct model_nvme *m)
 	for (unsigned i = 0; i < m->cfg.namespaces; i++)
 		m->ns[i].formatting = false;
 	m->running = false;
-	m->granted = m->cfg.queues;
+	m->granted = m->grants;
 	m->csts &= ~(RISER_NVME_CSTS_CFS | RISER_NVME_CSTS_SHST_MASK);
 	m->rdy_at = TIME_NEVER;
 	if (m->csts & RISER_NVME_CSTS_RDY)
@@ -418,7 +418,7 @@ int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct 
 		 CAP_CSS_IOSET | (uint64_t)MPS_MAX << 52;
 	m->page_shift = 12;
 	m->rdy_at = TIME_NEVER;
-	m->granted = cfg->queues;
+	m->granted = m->grants = cfg->queues;
 	m->powered_at = clock_now(r);
 	list_init(&m->ended);
 	list_init(&m->starved);

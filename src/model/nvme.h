@@ -212,6 +212,7 @@ struct model_nvme {
 	struct model_sq **live; /* those to look at */
 	unsigned nlive, turn;
 	unsigned granted;  /* I/O queues, by Number of Queues */
+	unsigned grants;   /* at most so many */
 	unsigned budget;   /* completions that this step may still post */
 	unsigned activity; /* things done in this step */
 

@@ -166,7 +166,7 @@ static uint32_t model_set_queues(struct model_nvme *m, struct model_cmd *cmd, ui
 	for (unsigned qid = 1; qid <= m->cfg.queues; qid++)
 		if (m->sqs[qid].live || m->cqs[qid].live)
 			return MODEL_DNR(RISER_NVME_ST_SEQUENCE);
-	m->granted = min_of(asked, m->cfg.queues);
+	m->granted = min_of(asked, m->grants);
 	cmd->dw0 = model_queues_value(m);
 	return 0;
 }
