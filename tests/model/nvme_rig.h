@@ -63,6 +63,7 @@ static inline void close_all(void)
 {
 	riser_nvme_qpair_close(q);
 	riser_nvme_ns_close(ns);
+	riser_exec_leave(x); /* closing takes time of its own */
 	riser_nvme_close(c);
 	riser_exec_free(x);
 	riser_free(r);
