@@ -62,8 +62,9 @@ struct blk_limits {
 
 #define CHANNEL_ZEROES (64 * KiB) /* what a leaf without WRITE_ZEROES writes at a time */
 
-/* riser_blk_io.priv_state: cut to what fits into a bounce buffer (the other bits are cut.c's). */
-#define CUT_BOUNCED 0x80
+/* riser_blk_io.priv_state; the other bits are cut.c's. */
+#define CUT_BOUNCED 0x80 /* cut to what fits into a bounce buffer */
+#define CUT_ZEROES  0x40 /* WRITE_ZEROES becomes WRITE, whatever the device said */
 
 enum blk_state { BLK_LIVE, BLK_CLOSING, BLK_SUSPENDED };
 
@@ -75,7 +76,8 @@ struct riser_blk {
 	uint64_t sectors;
 	struct blk_limits limits;
 	bool read_only, write_cache, fua, discard, write_zeroes, compare, harmless;
-	bool stacked; /* blk_stack_limits() was called */
+	bool zeroes_maybe; /* a leaf's write_zeroes may prove wrong: see blk_zeroes() */
+	bool stacked;      /* blk_stack_limits() was called */
 	char description[160];
 	uint32_t refs; /* atomic */
 

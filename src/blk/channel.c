@@ -142,7 +142,7 @@ static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 {
 	const struct riser_blk *b = c->b;
 
-	if (!c->leaf || b->write_zeroes || b->read_only)
+	if (!c->leaf || (b->write_zeroes && !b->zeroes_maybe) || b->read_only)
 		return 0;
 	return riser_blk_buf_alloc(c, CHANNEL_ZEROES, &c->zeroes, err);
 }

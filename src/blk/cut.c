@@ -9,6 +9,8 @@
  * (FUA). A parent that finds no child free queues; each child that comes back serves the queue.
  * Children pass no gate: their parent is counted, and the drain waits for it.
  *
+ * A leaf that finds out late that it cannot write zeroes sends the I/O back here: blk_zeroes().
+ *
  * The first error ends it: no piece is begun after it, and those in flight are awaited.
  */
 #include "blk/source.h"
@@ -37,7 +39,8 @@ static bool wants_postflush(const struct riser_blk_channel *c, const struct rise
 
 static bool zeroes_by_writing(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
-	return io->op == RISER_BLK_WRITE_ZEROES && c->leaf && !c->b->write_zeroes;
+	return io->op == RISER_BLK_WRITE_ZEROES && c->leaf &&
+	       (!c->b->write_zeroes || io->priv_state & CUT_ZEROES);
 }
 
 /* The largest piece, in sectors: a multiple of the logical block. */
@@ -198,7 +201,13 @@ void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io)
 	io->status = 0;
 	io_priv(io)->cursor = 0;
 	io_priv(io)->pending = 0;
-	io->priv_state &= CUT_BOUNCED;
+	io->priv_state &= CUT_BOUNCED | CUT_ZEROES;
 	set_phase(io, wants_preflush(c->b, io) ? PREFLUSH : PIECES);
 	step(c, io);
+}
+
+void blk_zeroes(struct blk_map *m, struct riser_blk_io *io)
+{
+	io->priv_state |= CUT_ZEROES;
+	cut_start(m->c, io);
 }

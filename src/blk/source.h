@@ -193,6 +193,10 @@ void blk_again(struct blk_map *m, struct riser_blk_io *io);
 /* Leaf: the memory cannot be used; the core submits it again with other memory, and counts it. */
 void blk_bounce(struct blk_map *m, struct riser_blk_io *io);
 
+/* Leaf, from a poll or from submit: WRITE_ZEROES proved not to be supported here: the core writes
+ * zeroes instead. The device has to have set zeroes_maybe. */
+void blk_zeroes(struct blk_map *m, struct riser_blk_io *io);
+
 /* The bytes that an I/O moves. */
 static inline size_t blk_bytes(const struct riser_blk_io *io)
 {

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <riser/blk.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct riser_err err;
@@ -161,6 +163,152 @@ TEST(file_reads_what_was_written)
 TEST(file_without_io_uring)
 {
 	file_device(RISER_NO_IO_URING, "");
+}
+
+/* Direct I/O: memory of any alignment is bounced, and counted. */
+TEST(file_with_direct_io_bounces_what_is_not_aligned)
+{
+	static uint8_t mem[5 * 4096 + 512];
+	uint8_t *a = (uint8_t *)align_up((uintptr_t)mem, 4096);
+	char path[] = "./riser-blk-XXXXXX", uri[128];
+	int fd = mkstemp(path), direct = open(path, O_RDWR | O_DIRECT);
+	struct riser_blk_stats stats;
+	uint64_t before;
+	struct rig g;
+
+	CHECK(fd >= 0);
+	if (direct < 0) {
+		unlink(path);
+		SKIP("no direct I/O on this file system");
+	}
+	close(direct);
+	CHECK_EQ(ftruncate(fd, 16 * MiB), 0);
+	snprintf(uri, sizeof(uri), "file:%s?direct=1", path);
+	SUB(rig_up(&g, 0, uri, RISER_BLK_RDWR));
+	SUB(verify_device(&g));
+	fill(a, 8192, 9);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 0, 8, a, 0), RISER_BLK_OK);
+	riser_blk_channel_stats(g.c, &stats);
+	before = stats.bounces;
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 8, a + 8192 + 4, 0), RISER_BLK_OK);
+	riser_blk_channel_stats(g.c, &stats);
+	CHECK_EQ(stats.bounces, before + 1);
+	CHECK(!memcmp(a, a + 8192 + 4, 4096));
+	rig_down(&g);
+	close(fd);
+	unlink(path);
+}
+
+static void full_disk(uint32_t ctx_flags)
+{
+	char path[] = "/tmp/riser-blk-XXXXXX";
+	struct rlimit old, small = { 65536, RLIM_INFINITY };
+	int fd = mkstemp(path), status;
+	static uint8_t a[65536];
+	struct rig g;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(ftruncate(fd, 100 * 512), 0); /* below the limit, which a write may pass */
+	CHECK_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	SUB(rig_up(&g, ctx_flags, path, RISER_BLK_RDWR));
+	small.rlim_cur = 50 * 512;
+	setrlimit(RLIMIT_FSIZE, &small);
+	status = riser_blk_rw(g.c, RISER_BLK_WRITE, 60, 8, a, 0);
+	setrlimit(RLIMIT_FSIZE, &old);
+	CHECK_EQ(status, RISER_BLK_NOSPC);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 60, 8, a, 0), RISER_BLK_OK);
+	rig_down(&g);
+	close(fd);
+	unlink(path);
+}
+
+TEST(file_on_a_full_disk_says_nospc)
+{
+	SUB(full_disk(RISER_NO_IO_URING));
+	SUB(full_disk(0));
+}
+
+TEST(file_is_made_when_asked)
+{
+	char path[64], uri[128];
+	struct stat st;
+	struct rig g;
+
+	snprintf(path, sizeof(path), "/tmp/riser-blk-%d", (int)getpid());
+	snprintf(uri, sizeof(uri), "file:%s?create=1M", path);
+	SUB(rig_up(&g, 0, uri, RISER_BLK_RDWR));
+	rig_down(&g);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_size, MiB);
+	snprintf(uri, sizeof(uri), "file:%s?create=2M", path);
+	SUB(rig_up(&g, 0, uri, RISER_BLK_RDWR)); /* it is there: left alone */
+	rig_down(&g);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_size, MiB);
+	unlink(path);
+}
+
+static unsigned many_done, many_bad;
+
+static void many(struct riser_blk_io *io)
+{
+	many_done++;
+	many_bad += io->status != RISER_BLK_OK;
+	riser_blk_io_put(io);
+}
+
+/* More than a ring, of many elements each, at a time. */
+static void deep(uint32_t ctx_flags)
+{
+	static uint8_t data[512 * 4096], back[512 * 4096];
+	static struct iovec iov[512][64];
+	struct riser_blk_channel *c;
+	char path[] = "/tmp/riser-blk-XXXXXX";
+	int fd = mkstemp(path);
+	struct rig g;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(ftruncate(fd, sizeof(data)), 0);
+	fill(data, sizeof(data), 5);
+	SUB(rig_up(&g, ctx_flags, path, RISER_BLK_RDWR));
+	CHECK_EQ(riser_blk_channel_open(g.b, g.x, 512, &c, &err), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		many_done = many_bad = 0;
+		for (unsigned i = 0; i < 512; i++) {
+			struct riser_blk_io *io = riser_blk_io_get(c);
+			unsigned n = i % 64 + 1;
+			uint8_t *at = (round ? back : data) + i * 4096;
+
+			for (unsigned k = 0; k < n; k++)
+				iov[i][k] = (struct iovec){ at + k * 40, 40 };
+			iov[i][n - 1].iov_len = 4096 - (n - 1) * 40;
+			io->op = round ? RISER_BLK_READ : RISER_BLK_WRITE;
+			io->flags = (uint8_t)(i % 5 || round ? 0 : RISER_BLK_FUA);
+			io->sector = i * 8;
+			io->count = 8;
+			io->iov = iov[i];
+			io->iovcnt = n;
+			io->iov_off = 0;
+			io->done = many;
+			riser_blk_submit(io);
+		}
+		while (many_done < 512)
+			riser_exec_wait(g.x, UINT64_MAX);
+		CHECK_EQ(many_bad, 0);
+	}
+	CHECK(!memcmp(data, back, sizeof(data)));
+	riser_blk_channel_close(c);
+	rig_down(&g);
+	close(fd);
+	unlink(path);
+}
+
+TEST(file_takes_more_than_a_ring_at_a_time)
+{
+	SUB(deep(0));
+	SUB(deep(RISER_NO_IO_URING));
 }
 
 TEST(file_of_any_length_is_rounded_up)
@@ -322,7 +470,9 @@ TEST(schemes_are_listed)
 
 TEST_MAIN(CASE(mem_reads_what_was_written), CASE(mem_with_4096_byte_blocks_refuses_less),
 	  CASE(null_leaves_the_buffer_alone), CASE(file_reads_what_was_written),
-	  CASE(file_without_io_uring), CASE(file_of_any_length_is_rounded_up),
+	  CASE(file_without_io_uring), CASE(file_with_direct_io_bounces_what_is_not_aligned),
+	  CASE(file_on_a_full_disk_says_nospc), CASE(file_is_made_when_asked),
+	  CASE(file_takes_more_than_a_ring_at_a_time), CASE(file_of_any_length_is_rounded_up),
 	  CASE(read_only_is_refused_on_write), CASE(bad_uris_have_sentences),
 	  CASE(completions_come_from_poll_alone),
 	  CASE(a_completion_may_close_the_channel_but_not_wait), CASE(schemes_are_listed))

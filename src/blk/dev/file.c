@@ -6,9 +6,14 @@
  * A file whose size is not a multiple of the block size is shown rounded up: what lies behind its
  * end reads as zeroes, and writing the last block makes the file that much longer. A file that
  * others cut short while it is open fails with MEDIUM where it ended.
+ *
+ * I/O is queued at submit and goes to the kernel at the owner's next poll, all of it in one system
+ * call: through a ring of the channel's own. Where io_uring is disabled, the poll does the
+ * system calls itself, one after the other, on the owner's thread.
  */
 #include "base/err.h"
 #include "base/parse.h"
+#include "base/riser.h"
 #include "base/uri.h"
 #include "blk/iov.h"
 #include "blk/source.h"
@@ -22,11 +27,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifdef RISER_HAVE_IO_URING
+#include <liburing.h>
+#endif
 #ifdef __linux__
 #include <linux/fs.h>
 #endif
 
-#define IOVS        64
+#define IOVS        256
+#define RING        128
 #define MAX_SECTORS 2048 /* 1 MiB; the system takes more, in pieces of its own */
 
 struct file {
@@ -38,8 +47,17 @@ struct file {
 struct file_map {
 	struct blk_map map;
 	struct io_queue todo;
+	struct iovec iovs[IOVS]; /* of what the kernel did not yet take */
+	unsigned niovs;
+#ifdef RISER_HAVE_IO_URING
+	struct io_uring ring;
+	struct exec_watch watch; /* the ring is readable while it holds completions */
+	unsigned inflight;
+	bool uring, watched;
+#endif
 };
 
+/* How far an I/O came: bytes of a read or write, 1 when WRITE_ZEROES only lacks its sync. */
 static uint32_t *progress(struct riser_blk_io *io)
 {
 	return &io_priv(io)->cursor;
@@ -97,21 +115,35 @@ static bool moved(struct file *f, struct riser_blk_io *io, ssize_t got,
 	return true;
 }
 
-static ssize_t transfer(struct file *f, struct riser_blk_io *io)
+/*
+ * What the kernel said to one step of an I/O. Return: true when the I/O is over; false when its
+ * next step is to be taken.
+ */
+static bool stepped(struct file *f, struct riser_blk_io *io, ssize_t rc,
+		    enum riser_blk_status *status)
 {
-	off_t at = (off_t)((io->sector << RISER_SECTOR_SHIFT) + *progress(io));
-	struct iov_walk w = iov_walk_from(io, *progress(io));
-	struct iovec v[IOVS];
-	int count = 0;
-	ssize_t n;
+	if (io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE)
+		return moved(f, io, rc, status);
+	if (rc == -EINTR)
+		return false;
+	*status = blk_status_of((int)rc);
+	if (rc || io->op != RISER_BLK_WRITE_ZEROES || !(io->flags & RISER_BLK_FUA) || *progress(io))
+		return true;
+	*progress(io) = 1;
+	return false;
+}
 
-	while (count < IOVS && iov_next(&w, &v[count]))
-		count++;
-	if (io->op == RISER_BLK_READ)
-		n = preadv(f->fd, v, count, at);
+static void finish(struct blk_map *map, struct riser_blk_io *io, enum riser_blk_status status)
+{
+	if (io->op == RISER_BLK_WRITE_ZEROES && status == RISER_BLK_NOTSUPP)
+		blk_zeroes(map, io);
 	else
-		n = pwritev2(f->fd, v, count, at, io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
-	return n < 0 ? -errno : n;
+		blk_end(io, status);
+}
+
+static bool wants_sync(struct riser_blk_io *io)
+{
+	return io->op == RISER_BLK_FLUSH || (io->op == RISER_BLK_WRITE_ZEROES && *progress(io));
 }
 
 static int fallocate_mode(const struct riser_blk_io *io)
@@ -121,41 +153,214 @@ static int fallocate_mode(const struct riser_blk_io *io)
 	return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 }
 
-static enum riser_blk_status run(struct file *f, struct riser_blk_io *io)
+static off_t offset_of(const struct riser_blk_io *io)
 {
-	enum riser_blk_status status;
-
-	switch (io->op) {
-	case RISER_BLK_READ:
-	case RISER_BLK_WRITE:
-		while (!moved(f, io, transfer(f, io), &status))
-			;
-		return status;
-	case RISER_BLK_FLUSH:
-		return blk_status_of(fdatasync(f->fd) ? errno : 0);
-	default:
-		if (!fallocate(f->fd, fallocate_mode(io), (off_t)(io->sector << RISER_SECTOR_SHIFT),
-			       (off_t)blk_bytes(io)))
-			return RISER_BLK_OK;
-		return blk_status_of(errno);
-	}
+	return (off_t)(io->sector << RISER_SECTOR_SHIFT);
 }
+
+/* The rest of an I/O's memory, in @m->iovs. Return: how many elements. */
+static unsigned fill_iovs(struct file_map *m, struct riser_blk_io *io)
+{
+	struct iov_walk w = iov_walk_from(io, *progress(io));
+	unsigned n = 0;
+
+	while (m->niovs + n < IOVS && iov_next(&w, &m->iovs[m->niovs + n]))
+		n++;
+	return n;
+}
+
+/* One step on the owner's thread. */
+static ssize_t step(struct file_map *m, struct riser_blk_io *io)
+{
+	struct file *f = m->map.b->priv;
+	off_t at = offset_of(io) + *progress(io);
+	ssize_t rc;
+
+	if (io->op == RISER_BLK_READ)
+		rc = preadv(f->fd, m->iovs, (int)fill_iovs(m, io), at);
+	else if (io->op == RISER_BLK_WRITE)
+		rc = pwritev2(f->fd, m->iovs, (int)fill_iovs(m, io), at,
+			      io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
+	else if (wants_sync(io))
+		rc = fdatasync(f->fd);
+	else
+		rc = fallocate(f->fd, fallocate_mode(io), offset_of(io), (off_t)blk_bytes(io));
+	return rc < 0 ? -errno : rc;
+}
+
+static int poll_calls(struct file_map *m)
+{
+	struct io_queue q = m->todo;
+	enum riser_blk_status status;
+	struct riser_blk_io *io;
+	int n = 0;
+
+	for (m->todo.head = NULL; (io = io_pop(&q)); n++) {
+		while (!stepped(m->map.b->priv, io, step(m, io), &status))
+			;
+		finish(&m->map, io, status);
+	}
+	return n;
+}
+
+#ifdef RISER_HAVE_IO_URING
+
+static bool ring_is_full(const struct file_map *m)
+{
+	return m->inflight == RING;
+}
+
+static void prepare(struct file_map *m, struct io_uring_sqe *sqe, struct riser_blk_io *io,
+		    unsigned niovs)
+{
+	struct file *f = m->map.b->priv;
+	uint64_t at = (uint64_t)offset_of(io) + *progress(io);
+
+	if (io->op == RISER_BLK_READ)
+		io_uring_prep_readv(sqe, f->fd, &m->iovs[m->niovs], niovs, at);
+	else if (io->op == RISER_BLK_WRITE)
+		io_uring_prep_writev2(sqe, f->fd, &m->iovs[m->niovs], niovs, at,
+				      io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
+	else if (wants_sync(io))
+		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_fallocate(sqe, f->fd, fallocate_mode(io), offset_of(io),
+					(off_t)blk_bytes(io));
+	io_uring_sqe_set_data(sqe, io);
+	m->niovs += niovs;
+	m->inflight++;
+}
+
+/* Hand over what waits, as far as the ring has room. The kernel copies the iovecs at submit. */
+static void hand_over(struct file_map *m)
+{
+	while (m->todo.head && !ring_is_full(m)) {
+		struct riser_blk_io *io = m->todo.head;
+		bool data = io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE;
+		unsigned niovs = data ? fill_iovs(m, io) : 0;
+
+		/* Half an array is no reason to cut an I/O: a fresh one comes with the next round.
+		 */
+		if (data && m->niovs && m->niovs + niovs == IOVS)
+			break;
+		prepare(m, io_uring_get_sqe(&m->ring), io_pop(&m->todo), niovs);
+	}
+	if (!io_uring_sq_ready(&m->ring))
+		return;
+	io_uring_submit(&m->ring); /* what it did not take stays in the ring */
+	if (!io_uring_sq_ready(&m->ring))
+		m->niovs = 0;
+}
+
+static int poll_ring(struct file_map *m)
+{
+	struct io_uring_cqe *cqe;
+	int n = 0;
+
+	do
+		hand_over(m);
+	while (m->todo.head && !m->niovs && !ring_is_full(m));
+	while (!io_uring_peek_cqe(&m->ring, &cqe)) {
+		struct riser_blk_io *io = io_uring_cqe_get_data(cqe);
+		enum riser_blk_status status;
+		int rc = cqe->res;
+
+		io_uring_cqe_seen(&m->ring, cqe);
+		m->inflight--;
+		n++;
+		if (stepped(m->map.b->priv, io, rc, &status))
+			finish(&m->map, io, status);
+		else
+			io_push(&m->todo, io);
+	}
+	return n;
+}
+
+static void file_start(struct blk_map *map)
+{
+	struct file_map *m = container_of(map, struct file_map, map);
+
+	m->watch.fd = m->ring.ring_fd;
+	m->watched = m->uring && !exec_watch(map->owner->x, &m->watch, WAITSET_IN);
+}
+
+static void ring_new(struct file_map *m, struct riser *r)
+{
+	/* Virtual time would jump to some deadline while the kernel works on real time. */
+	if (r->flags & RISER_NO_IO_URING || r->clock.is_virtual ||
+	    io_uring_queue_init(RING, &m->ring, 0))
+		return;
+	m->uring = m->ring.features & IORING_FEAT_SUBMIT_STABLE;
+	if (!m->uring)
+		io_uring_queue_exit(&m->ring);
+}
+
+static void ring_free(struct file_map *m)
+{
+	if (m->watched)
+		exec_unwatch(m->map.owner->x, &m->watch);
+	if (m->uring)
+		io_uring_queue_exit(&m->ring);
+}
+
+static bool uses_ring(const struct file_map *m)
+{
+	return m->uring;
+}
+
+static bool ring_has_work(struct file_map *m)
+{
+	return io_uring_sq_ready(&m->ring) || io_uring_cq_ready(&m->ring);
+}
+
+#else
+static int poll_ring(struct file_map *m)
+{
+	return 0;
+}
+
+static void file_start(struct blk_map *map)
+{
+}
+
+static void ring_new(struct file_map *m, struct riser *r)
+{
+}
+
+static void ring_free(struct file_map *m)
+{
+}
+
+static bool uses_ring(const struct file_map *m)
+{
+	return false;
+}
+
+static bool ring_has_work(struct file_map *m)
+{
+	return false;
+}
+
+static bool ring_is_full(const struct file_map *m)
+{
+	return false;
+}
+#endif
 
 static int file_poll(struct blk_map *map)
 {
 	struct file_map *m = container_of(map, struct file_map, map);
-	struct io_queue q = m->todo;
-	struct riser_blk_io *io;
-	int n = 0;
 
-	for (m->todo.head = NULL; (io = io_pop(&q)); n++)
-		blk_end(io, run(map->b->priv, io));
-	return n;
+	return uses_ring(m) ? poll_ring(m) : poll_calls(m);
 }
 
 static int file_arm(struct blk_map *map)
 {
-	return container_of(map, struct file_map, map)->todo.head != NULL;
+	struct file_map *m = container_of(map, struct file_map, map);
+
+	if (m->todo.head && !(uses_ring(m) && ring_is_full(m)))
+		return 1;
+	return uses_ring(m) && ring_has_work(m);
 }
 
 static int file_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
@@ -166,13 +371,17 @@ static int file_map_new(struct riser_blk *b, void *table, struct riser_blk_chann
 	if (!m)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(&m->map, b, c);
+	ring_new(m, b->r);
 	*out = &m->map;
 	return 0;
 }
 
 static void file_map_free(struct blk_map *map)
 {
-	free(container_of(map, struct file_map, map));
+	struct file_map *m = container_of(map, struct file_map, map);
+
+	ring_free(m);
+	free(m);
 }
 
 static void file_close(struct riser_blk *b)
@@ -190,6 +399,7 @@ static const struct blk_ops file_ops = {
 	.map_new = file_map_new,
 	.map_free = file_map_free,
 	.submit = file_submit,
+	.start = file_start,
 	.poll = file_poll,
 	.arm = file_arm,
 };
@@ -307,7 +517,7 @@ static int file_open(struct riser *r, const struct uri *u, uint32_t flags, struc
 		goto fail;
 	b->read_only |= readonly;
 	b->limits.max_sectors = MAX_SECTORS;
-	b->write_cache = b->fua = b->discard = b->write_zeroes = true;
+	b->write_cache = b->fua = b->discard = b->write_zeroes = b->zeroes_maybe = true;
 	snprintf(b->description, sizeof(b->description), "%s %s, %s",
 		 b->harmless ? "file" : "block device", u->rest,
 		 format_size(f->size, text, sizeof(text)));
