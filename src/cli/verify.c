@@ -60,7 +60,7 @@ const struct cmd cmd_verify = {
 	.name = "verify",
 	.args = "A B",
 	.summary = "compare two devices; exit code 5 and the first difference where they differ",
-	.example = "riser verify null:1M mem:1M",
+	.example = "riser verify mem:1M mem:1M",
 	.flags = CMD_PROGRESS,
 	.run = run,
 };

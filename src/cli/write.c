@@ -43,7 +43,7 @@ const struct cmd cmd_write = {
 	.name = "write",
 	.args = "URI",
 	.summary = "write standard input to a device, and flush it",
-	.example = "head -c 1M /dev/urandom | riser write 'model:nvme?backing=/tmp/disk.img'",
+	.example = "head -c 1M /dev/urandom | riser write 'model:nvme?backing=disk.img'",
 	.opts = opts,
 	.flags = CMD_DESTROYS | CMD_PROGRESS,
 	.run = run,

@@ -90,6 +90,9 @@ passes_commands_through()
 	"$riser" nvme io-passthru model:nvme -o 1 -n 1 -l 512 -w --cdw12=0 -i data |
 		grep -qx 'IO command 0x01 succeeded, result: 0x00000000'
 	"$riser" nvme io-passthru no:such -o 2 --cdw10=0x10 --dry-run | grep -qx 'cdw10        : 00000010'
+	"$riser" nvme io-passthru 'model:nvme?fault=lost,opcode=read' --timeout 300 \
+		-o 2 -n 1 -l 512 --verbose >/dev/null 2>log
+	grep -q 'not answered in time' log
 	says 1 'riser nvme admin-passthru: admin command on model:nvme failed: Invalid *' \
 		nvme admin-passthru model:nvme -o 0xc4
 	says 2 'riser nvme io-passthru: missing or wrong --opcode: 0 to 0xff' \

@@ -12,7 +12,7 @@ const struct cmd cmd_nvme_admin_passthru = {
 	.args = "URI",
 	.summary = "send any admin command",
 	.example =
-		"riser nvme admin-passthru model:nvme --opcode=6 --data-len=4096 --read --cdw10=1 -b | xxd | head",
+		"riser nvme admin-passthru model:nvme --opcode=6 --data-len=4096 --read --cdw10=1 -b | od -tx1z | head",
 	.opts = passthru_opts,
 	.flags = CMD_FORMAT | CMD_DESTROYS,
 	.run = run,

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags)
+int nvme_open_timed(struct cli *c, struct nvme_dev *n, unsigned flags, uint32_t timeout_ms)
 {
-	struct riser_nvme_opts o = { .size = sizeof(o) };
+	struct riser_nvme_opts o = { .size = sizeof(o), .io_timeout_ms = timeout_ms };
 	bool harmless;
 	int rc;
 
@@ -31,6 +31,11 @@ int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags)
 		return cli_fail_err(c, rc);
 	riser_nvme_get_info(n->ctrl, &n->info);
 	return 0;
+}
+
+int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags)
+{
+	return nvme_open_timed(c, n, flags, 0);
 }
 
 uint32_t nvme_nsid(const struct nvme_dev *n, uint32_t nsid)

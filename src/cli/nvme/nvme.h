@@ -29,6 +29,8 @@ struct nvme_dev {
 
 /* Each returns 0 or an exit code after its sentence; nvme_close() takes what they left. */
 int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags);
+/* The same, with a deadline for commands; 0: the URI's or the driver's. */
+int nvme_open_timed(struct cli *c, struct nvme_dev *n, unsigned flags, uint32_t timeout_ms);
 /* @nsid 0: the URI's nsid=, or the only namespace. */
 int nvme_open_ns(struct nvme_dev *n, uint32_t nsid);
 int nvme_open_queue(struct nvme_dev *n);

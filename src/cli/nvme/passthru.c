@@ -27,8 +27,7 @@ const struct opt passthru_opts[] = {
 	{ "rsvd", 'R', OPT_IS_NUM32(struct args, rsvd), "NUM", "nvme-cli's; must be 0" },
 	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM", "default 0" },
 	{ "data-len", 'l', OPT_IS_NUM32(struct args, len), "NUM", "bytes of data" },
-	{ "timeout", 't', OPT_IS_NUM32(struct args, timeout), "MS",
-	  "deadline of an admin command" },
+	{ "timeout", 't', OPT_IS_NUM32(struct args, timeout), "MS", "deadline of the command" },
 	DWORD(2, '2'),
 	DWORD(3, '3'),
 	DWORD(10, '4'),
@@ -211,7 +210,7 @@ int passthru_run(struct cli *c, bool admin)
 		show_command(&p.a);
 	if (p.a.dry_run)
 		return CLI_OK;
-	rc = nvme_open(c, &p.n, NVME_MAY_WRITE);
+	rc = nvme_open_timed(c, &p.n, NVME_MAY_WRITE, p.a.timeout);
 	if (!rc)
 		rc = pass(&p);
 	if (p.buf)

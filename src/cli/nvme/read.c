@@ -12,7 +12,7 @@ const struct cmd cmd_nvme_read = {
 	.args = "URI",
 	.summary = "read blocks to a file or standard output",
 	.example =
-		"riser nvme read model:nvme --start-block 0 --block-count 7 --data-size 4096 | xxd | head",
+		"riser nvme read model:nvme --start-block 0 --block-count 7 --data-size 4096 | od -tx1z | head",
 	.opts = rw_opts,
 	.flags = CMD_FORMAT,
 	.run = run,
