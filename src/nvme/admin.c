@@ -60,7 +60,7 @@ static void post(struct nvme_ctrl *c, const struct riser_nvme_sqe *sqe)
 	ring(c);
 }
 
-static void send(struct nvme_ctrl *c, struct nvme_areq *q)
+void nvme_areq_send(struct nvme_ctrl *c, struct nvme_areq *q)
 {
 	struct nvme_admin *a = &c->admin;
 	unsigned slot = (unsigned)(q - a->reqs);
@@ -72,21 +72,29 @@ static void send(struct nvme_ctrl *c, struct nvme_areq *q)
 	post(c, &q->sqe);
 }
 
+static struct nvme_areq *take(struct nvme_ctrl *c, unsigned slot)
+{
+	struct nvme_areq *q = &c->admin.reqs[slot];
+
+	*q = (struct nvme_areq){ .page = q->page,
+				 .page_iova = q->page_iova,
+				 .timeout = c->admin_timeout,
+				 .state = AREQ_QUEUED };
+	return q;
+}
+
 struct nvme_areq *nvme_areq_get(struct nvme_ctrl *c)
 {
-	for (unsigned i = 0; i < NVME_ADMIN_REQS; i++) {
-		struct nvme_areq *q = &c->admin.reqs[i];
-		struct nvme_areq fresh = { .page = q->page,
-					   .page_iova = q->page_iova,
-					   .timeout = c->admin_timeout,
-					   .state = AREQ_QUEUED };
-
-		if (q->state != AREQ_FREE)
-			continue;
-		*q = fresh;
-		return q;
-	}
+	for (unsigned i = NVME_ADMIN_OWN + 1; i < NVME_ADMIN_REQS; i++)
+		if (c->admin.reqs[i].state == AREQ_FREE)
+			return take(c, i);
 	return NULL;
+}
+
+/* What an earlier attempt left in it ended when the device was proved stopped. */
+struct nvme_areq *nvme_areq_get_own(struct nvme_ctrl *c)
+{
+	return take(c, NVME_ADMIN_OWN);
 }
 
 static void release(struct nvme_ctrl *c, struct nvme_areq *q)
@@ -119,17 +127,16 @@ void nvme_areq_submit(struct nvme_ctrl *c, struct nvme_areq *q)
 {
 	if (c->dead)
 		finish(c, q, RISER_NVME_HOST_OFFLINE);
-	else if (c->admin.open)
-		send(c, q);
-	/* else it stays queued until nvme_admin_open() */
+	else if (c->recover.state == RECOVER_LIVE)
+		nvme_areq_send(c, q);
+	/* else it stays queued until nvme_admin_live(), so that it cannot spoil the bring-up */
 }
 
-void nvme_admin_open(struct nvme_ctrl *c)
+void nvme_admin_live(struct nvme_ctrl *c)
 {
-	c->admin.open = true;
 	for (unsigned i = 0; i < NVME_ADMIN_REQS; i++)
 		if (c->admin.reqs[i].state == AREQ_QUEUED)
-			send(c, &c->admin.reqs[i]);
+			nvme_areq_send(c, &c->admin.reqs[i]);
 }
 
 void nvme_admin_restart(struct nvme_ctrl *c)
@@ -148,11 +155,14 @@ void nvme_admin_restart(struct nvme_ctrl *c)
 
 		if (q->state != AREQ_SENT)
 			continue;
-		if (q->retry && !q->abandoned) {
-			q->state = AREQ_QUEUED;
-			c->retries++;
-		} else {
+		if (!q->retry || q->abandoned) {
 			finish(c, q, RISER_NVME_HOST_INTERRUPTED);
+		} else if (q->tries >= c->max_retries) {
+			finish(c, q, RISER_NVME_HOST_TIMEOUT);
+		} else {
+			q->state = AREQ_QUEUED;
+			q->tries++;
+			c->retries++;
 		}
 	}
 }

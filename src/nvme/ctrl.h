@@ -30,6 +30,7 @@
 
 #define NVME_ADMIN_DEPTH 64
 #define NVME_ADMIN_REQS  32 /* request slots; the rest of the queue is for events */
+#define NVME_ADMIN_OWN   0  /* the slot that recovery keeps for itself */
 #define NVME_AERS        4
 #define NVME_VECTORS     64
 #define NVME_EVENTS      32 /* events waiting for delivery */
@@ -51,6 +52,7 @@ enum nvme_areq_state {
  * @stamp: when a scan first saw it sent; 0: none did yet
  * @timeout: ns
  * @retry: send it again after a reset (it changes nothing)
+ * @tries: how often it was
  * @abandoned: nobody waits: free it when done
  * @page: its own page: the data, or the PRP list of the big buffer
  */
@@ -64,6 +66,7 @@ struct nvme_areq {
 	uint64_t stamp;
 	uint64_t timeout;
 	bool retry;
+	uint8_t tries;
 	bool abandoned;
 	bool big;
 	void *page;
@@ -72,7 +75,7 @@ struct nvme_areq {
 
 struct nvme_admin {
 	struct dma_mem sq, cq, pages, big;
-	bool open; /* commands may be sent */
+	bool open; /* the controller takes commands; before it is live, recovery's only */
 	bool big_taken;
 	uint16_t tail, head;
 	bool phase;
@@ -178,10 +181,16 @@ void nvme_admin_restart(struct nvme_ctrl *c);
 void nvme_admin_end_all(struct nvme_ctrl *c, uint32_t status);
 /* Return: a slot, or NULL when all are taken. */
 struct nvme_areq *nvme_areq_get(struct nvme_ctrl *c);
+/* Recovery's own, whoever holds the others: one at a time, with the admin queue open. */
+struct nvme_areq *nvme_areq_get_own(struct nvme_ctrl *c);
 /* Gives it back now, or when it completes if it is under way. NULL is left alone. */
 void nvme_areq_put(struct nvme_ctrl *c, struct nvme_areq *a);
+/* Sent now, or when the controller is live. */
 void nvme_areq_submit(struct nvme_ctrl *c, struct nvme_areq *a);
-void nvme_admin_open(struct nvme_ctrl *c);
+/* Sent now: recovery's. */
+void nvme_areq_send(struct nvme_ctrl *c, struct nvme_areq *a);
+/* The controller is live: send what waits. */
+void nvme_admin_live(struct nvme_ctrl *c);
 void nvme_admin_arm_aers(struct nvme_ctrl *c);
 /* Reap the admin queue. Return: completions. */
 int nvme_admin_reap(struct nvme_ctrl *c);

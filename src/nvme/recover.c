@@ -150,14 +150,12 @@ static void enable(struct nvme_ctrl *c)
 	enter(c, RECOVER_ENABLE, c->ready_timeout);
 }
 
-/* Send one command of the set-up. The slots may be taken by waiting callers: then later. */
+/* Send one command of the set-up. */
 static void setup_send(struct nvme_ctrl *c)
 {
 	struct nvme_recover *rec = &c->recover;
-	struct nvme_areq *q = nvme_areq_get(c);
+	struct nvme_areq *q = nvme_areq_get_own(c);
 
-	if (!q)
-		return;
 	rec->req = q;
 	switch (rec->step) {
 	case 0:
@@ -176,7 +174,7 @@ static void setup_send(struct nvme_ctrl *c)
 		q->sqe.cdw11 = to_le32(0x1f | (le32(c->id->oaes) & RISER_NVME_OAES_NS_CHANGED));
 		break;
 	}
-	nvme_areq_submit(c, q);
+	nvme_areq_send(c, q);
 }
 
 /* Without MDTS a command is as large as one page of PRP entries allows. */
@@ -210,6 +208,7 @@ static void setup_done(struct nvme_ctrl *c, const struct nvme_areq *q)
 		nvme_admin_arm_aers(c);
 		rec->resets = 0;
 		rec->state = RECOVER_LIVE;
+		nvme_admin_live(c);
 		/* Pairs with the owners' acquire: they create their queues now. */
 		store_release(&c->live, c->gen);
 		clock_bump(c->r);
@@ -225,7 +224,7 @@ static int step_setup(struct nvme_ctrl *c)
 
 	if (!q) {
 		setup_send(c);
-		return rec->req ? 1 : 0;
+		return 1;
 	}
 	if (q->state != AREQ_DONE)
 		return 0; /* its deadline is nvme_admin_scan()'s */
@@ -264,7 +263,7 @@ static int step_enable(struct nvme_ctrl *c, uint32_t csts, uint64_t now)
 		return check(c, csts, now, "not ready (CSTS.RDY) within CAP.TO of being enabled");
 	c->recover.step = 0;
 	enter(c, RECOVER_SETUP, TIME_NEVER / 2);
-	nvme_admin_open(c);
+	c->admin.open = true;
 	return 1;
 }
 
