@@ -97,6 +97,25 @@ struct nvme_areq *nvme_areq_get_own(struct nvme_ctrl *c)
 	return take(c, NVME_ADMIN_OWN);
 }
 
+/*
+ * The controller takes so many at a time. Those that it answered hold slots until their owners
+ * look; half of the slots stay for everybody else.
+ */
+bool nvme_admin_may_abort(const struct nvme_ctrl *c)
+{
+	unsigned sent = 0, held = 0;
+
+	for (unsigned i = 0; i < NVME_ADMIN_REQS; i++) {
+		const struct nvme_areq *q = &c->admin.reqs[i];
+
+		if (q->state == AREQ_FREE || q->sqe.opcode != RISER_NVME_ADM_ABORT)
+			continue;
+		held++;
+		sent += q->state == AREQ_SENT;
+	}
+	return sent <= c->id->acl && held < NVME_ADMIN_REQS / 2;
+}
+
 static void release(struct nvme_ctrl *c, struct nvme_areq *q)
 {
 	if (q->big)

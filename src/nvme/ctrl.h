@@ -134,7 +134,6 @@ struct nvme_ctrl {
 	struct nvme_recover recover;
 	unsigned granted;          /* I/O queue pairs */
 	uint64_t qids[4];          /* bit n: queue n is taken; 0 is the admin queue's */
-	unsigned aborting;         /* Abort commands outstanding, at most id->acl + 1 */
 	int vectors[NVME_VECTORS]; /* eventfds, -1 where none */
 	unsigned nvectors;
 	void (*aer_fn)(void *ctx, uint32_t event);
@@ -183,6 +182,8 @@ void nvme_admin_end_all(struct nvme_ctrl *c, uint32_t status);
 struct nvme_areq *nvme_areq_get(struct nvme_ctrl *c);
 /* Recovery's own, whoever holds the others: one at a time, with the admin queue open. */
 struct nvme_areq *nvme_areq_get_own(struct nvme_ctrl *c);
+/* May another Abort be sent? */
+bool nvme_admin_may_abort(const struct nvme_ctrl *c);
 /* Gives it back now, or when it completes if it is under way. NULL is left alone. */
 void nvme_areq_put(struct nvme_ctrl *c, struct nvme_areq *a);
 /* Sent now, or when the controller is live. */

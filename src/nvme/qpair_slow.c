@@ -159,7 +159,6 @@ static void forget_aborts(struct riser_nvme_qpair *q)
 		if (!t->abort)
 			continue;
 		nvme_areq_put(q->c, t->abort);
-		q->c->aborting--;
 		t->abort = NULL;
 		if (!nvme_in_flight(t) && !t->history.requeue)
 			nvme_tracker_free(q, t);
@@ -419,6 +418,11 @@ int nvme_qpair_rebuild(struct riser_nvme_qpair *q)
 	return n;
 }
 
+static uint64_t age(const struct nvme_tracker *t, uint64_t now)
+{
+	return (uint64_t)(stamp(now) - t->history.stamp) * NS_PER_MS;
+}
+
 /* Deadline passed: name the command in an Abort, or go further. Under the lock. */
 static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t now)
 {
@@ -441,14 +445,15 @@ static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t
 		nvme_recover_start(c, "an aborted command was never completed");
 		return;
 	}
-	if (c->aborting > c->id->acl)
-		return; /* the controller takes no more of them now */
-	a = nvme_areq_get(c);
-	if (!a)
+	a = nvme_admin_may_abort(c) ? nvme_areq_get(c) : NULL;
+	if (!a) {
+		/* Others come first; but it may be that they are away. */
+		if (age(t, now) >= 2 * c->io_timeout)
+			nvme_recover_start(c, "no Abort could be sent in time");
 		return;
+	}
 	c->timeouts++;
 	c->aborts++;
-	c->aborting++;
 	a->sqe.opcode = RISER_NVME_ADM_ABORT;
 	a->sqe.cdw10 = to_le32(t->live << 16 | q->qid);
 	base_log(c->r, RISER_LOG_WARN, "%s: queue %u, opcode %#x: not answered in time; aborting",
@@ -459,18 +464,12 @@ static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t
 	nvme_areq_submit(c, a);
 }
 
-static uint64_t age(const struct nvme_tracker *t, uint64_t now)
-{
-	return (uint64_t)(stamp(now) - t->history.stamp) * NS_PER_MS;
-}
-
 static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t now)
 {
 	struct nvme_areq *a = t->abort;
 	bool done = !a->status && !(a->result & 1);
 
 	t->abort = NULL;
-	q->c->aborting--;
 	nvme_areq_put(q->c, a);
 	if (t->history.requeue) {
 		nvme_qpair_send(q, t);
