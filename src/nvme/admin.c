@@ -327,8 +327,8 @@ uint64_t nvme_next(struct nvme_ctrl *c)
 	return next;
 }
 
-/* Events are handed out with the lock dropped, so that a handler may send commands later. */
-void nvme_unlock(struct nvme_ctrl *c)
+/* Events are handed out with the lock dropped; a handler is a completion, and may not wait. */
+void nvme_unlock(struct nvme_ctrl *c, struct riser_exec *x)
 {
 	uint32_t events[NVME_EVENTS];
 	unsigned n = c->admin.nevents;
@@ -338,18 +338,22 @@ void nvme_unlock(struct nvme_ctrl *c)
 	memcpy(events, c->admin.events, n * sizeof(events[0]));
 	c->admin.nevents = 0;
 	pthread_mutex_unlock(&c->lock);
+	if (x)
+		x->in_cb++;
 	for (unsigned i = 0; fn && i < n; i++)
 		fn(ctx, events[i]);
+	if (x)
+		x->in_cb--;
 }
 
-int nvme_serve(struct nvme_ctrl *c)
+int nvme_serve(struct nvme_ctrl *c, struct riser_exec *x)
 {
 	int n;
 
 	if (pthread_mutex_trylock(&c->lock))
 		return 0;
 	n = nvme_serve_locked(c, clock_now(c->r));
-	nvme_unlock(c);
+	nvme_unlock(c, x);
 	return n;
 }
 
@@ -464,7 +468,7 @@ int nvme_admin_sync(struct nvme_ctrl *c, struct riser_exec *x, struct riser_nvme
 		}
 		done |= rc < 0;
 		next = nvme_next(c);
-		nvme_unlock(c);
+		nvme_unlock(c, x);
 		if (!done && !did && nvme_pump(c, &pump_next) == 0)
 			sync_wait_idle(&w, min_of(next, pump_next));
 		else

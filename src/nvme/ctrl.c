@@ -100,7 +100,7 @@ static int wait_live(struct nvme_ctrl *c, struct riser_exec *x, uint32_t gen, st
 		} else if (c->recover.state == RECOVER_LIVE && (int32_t)(c->live - gen) >= 0) {
 			rc = 0;
 		}
-		nvme_unlock(c);
+		nvme_unlock(c, x);
 		if (rc > 0)
 			wait_round(c, &w, did, next);
 	}

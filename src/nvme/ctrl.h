@@ -202,12 +202,12 @@ uint64_t nvme_admin_next(struct nvme_ctrl *c);
 
 /*
  * Serve the controller under trylock: reap, scan, step the recovery, then deliver events with the
- * lock dropped. Any thread. Return: how much was done.
+ * lock dropped. Any thread, with its executor or NULL. Return: how much was done.
  */
-int nvme_serve(struct nvme_ctrl *c);
+int nvme_serve(struct nvme_ctrl *c, struct riser_exec *x);
 /* The two halves for a caller that has more to do under the lock. */
 int nvme_serve_locked(struct nvme_ctrl *c, uint64_t now);
-void nvme_unlock(struct nvme_ctrl *c);
+void nvme_unlock(struct nvme_ctrl *c, struct riser_exec *x);
 /* When the controller has something to do by itself; under the lock. */
 uint64_t nvme_next(struct nvme_ctrl *c);
 /* The access says that the function is gone. Return: 1 when that was news. */

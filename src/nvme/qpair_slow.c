@@ -227,7 +227,7 @@ static int own_command(struct riser_nvme_qpair *q,
 		else if (q->state >= QPAIR_DELETE_SQ && *status && !(*status & RISER_NVME_HOST))
 			nvme_recover_start(c, "a queue cannot be deleted");
 	}
-	nvme_unlock(c);
+	nvme_unlock(c, q->x);
 	return rc;
 }
 
@@ -340,7 +340,7 @@ static int step_drain(struct riser_nvme_qpair *q)
 	nvme_areq_put(c, q->req);
 	q->req = NULL;
 	forget_aborts(q);
-	nvme_unlock(c);
+	nvme_unlock(c, q->x);
 	reap_draining(q);
 	end_in_flight(q);
 	reset_rings(q);
@@ -411,7 +411,7 @@ int nvme_qpair_rebuild(struct riser_nvme_qpair *q)
 		if (n && q->state == QPAIR_DELETE_SQ) /* make room: deleting may post more */
 			nvme_qpair_cq_doorbell(q);
 	}
-	n += nvme_serve(q->c);
+	n += nvme_serve(q->c, q->x);
 	n += step(q);
 	if (!n)
 		n = nvme_pump(q->c, &q->pump_next);
@@ -522,7 +522,7 @@ int nvme_qpair_tick(struct riser_nvme_qpair *q, uint64_t now)
 	n = nvme_serve_locked(c, now);
 	if (c->gen == q->gen && scan(q, now))
 		period = min_of(period, TICK_BUSY);
-	nvme_unlock(c);
+	nvme_unlock(c, q->x);
 	riser_nvme_qpair_kick(q); /* what was sent again */
 	q->next_tick = now + period;
 	return n;
@@ -556,7 +556,7 @@ int nvme_qpair_arm(struct poller *p)
 		return 0;
 	if (q->vector < 0 || q->state != QPAIR_LIVE)
 		return q->submitted != q->completed || q->state != QPAIR_LIVE ? -EOPNOTSUPP : 0;
-	if (event_ack(q->admin_irq.fd) && nvme_serve(q->c))
+	if (event_ack(q->admin_irq.fd) && nvme_serve(q->c, q->x))
 		return 1;
 	/* The device posts, then signals: what comes after the look signals again. */
 	event_ack(q->irq.fd);
