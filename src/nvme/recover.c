@@ -195,8 +195,11 @@ static void setup_done(struct nvme_ctrl *c, const struct nvme_areq *q)
 
 	switch (rec->step) {
 	case 0:
-		memcpy(c->id, q->page, sizeof(*c->id));
-		c->max_transfer = max_transfer_of(c);
+		/* Read without the lock by whoever asks: written only where it is news. */
+		if (memcmp(c->id, q->page, sizeof(*c->id))) {
+			memcpy(c->id, q->page, sizeof(*c->id));
+			c->max_transfer = max_transfer_of(c);
+		}
 		c->admin.aers = min_of((unsigned)c->id->aerl + 1, (unsigned)NVME_AERS);
 		break;
 	case 1:
