@@ -241,22 +241,31 @@ static bool wait_csts(struct nvme_ctrl *c, uint32_t mask, uint32_t want, uint64_
 	return came;
 }
 
-/* Normal shutdown (§3.6), then disable, so that the next user finds it quiet. */
+/*
+ * Normal shutdown (§3.6), then disable, so that the next user finds it quiet. The queues' memory is
+ * freed behind this: in the middle of a recovery too, the device may not write to it any more.
+ */
 static void shut_down(struct nvme_ctrl *c)
 {
 	uint64_t latency = max_of(le32(c->id->rtd3e) * NS_PER_US, (uint64_t)SHUTDOWN_LEAST);
-	uint32_t cc = nvme_reg32(c, RISER_NVME_REG_CC) & ~RISER_NVME_CC_SHN_MASK;
+	bool live = c->recover.state == RECOVER_LIVE;
+	uint32_t cc;
 
-	if (c->dead || c->recover.state != RECOVER_LIVE)
+	if (c->dead)
 		return;
-	pci_write32(c->pci, 0, RISER_NVME_REG_CC, cc | RISER_NVME_CC_SHN_NORMAL);
-	if (!wait_csts(c, RISER_NVME_CSTS_SHST_MASK, RISER_NVME_CSTS_SHST_COMPLETE, latency))
+	cc = nvme_reg32(c, RISER_NVME_REG_CC) & ~RISER_NVME_CC_SHN_MASK;
+	if (live)
+		pci_write32(c->pci, 0, RISER_NVME_REG_CC, cc | RISER_NVME_CC_SHN_NORMAL);
+	if (live &&
+	    !wait_csts(c, RISER_NVME_CSTS_SHST_MASK, RISER_NVME_CSTS_SHST_COMPLETE, latency))
 		base_log(c->r, RISER_LOG_WARN, "%s: no end of shutdown (CSTS.SHST) in time",
 			 c->pci->name);
 	pci_write32(c->pci, 0, RISER_NVME_REG_CC, cc & ~RISER_NVME_CC_EN);
-	if (!wait_csts(c, RISER_NVME_CSTS_RDY, 0, c->ready_timeout))
-		base_log(c->r, RISER_LOG_WARN, "%s: still ready (CSTS.RDY) after being disabled",
-			 c->pci->name);
+	if (wait_csts(c, RISER_NVME_CSTS_RDY, 0, c->ready_timeout))
+		return;
+	base_log(c->r, RISER_LOG_WARN, "%s: still ready (CSTS.RDY) after being disabled",
+		 c->pci->name);
+	nvme_master_off(c);
 }
 
 void riser_nvme_close(struct riser_nvme *h)

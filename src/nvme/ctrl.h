@@ -230,6 +230,9 @@ int nvme_recover_step(struct nvme_ctrl *c, uint64_t now);
 /* The function is gone (all-ones) or given up. */
 void nvme_recover_die(struct nvme_ctrl *c, bool proved_stopped, const char *why);
 
+/* The last resort. Return: whether the function is proved to do no DMA any more. */
+bool nvme_master_off(struct nvme_ctrl *c);
+
 /* Is a command harmless, so that repeating it or sending it to a guarded controller is? */
 bool nvme_admin_harmless(uint8_t opcode);
 bool nvme_io_harmless(uint8_t opcode);

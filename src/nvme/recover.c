@@ -37,13 +37,15 @@ static void proved_stopped(struct nvme_ctrl *c)
 	clock_bump(c->r);
 }
 
-static bool master_off(struct nvme_ctrl *c)
+bool nvme_master_off(struct nvme_ctrl *c)
 {
 	const struct pci_access *a = c->pci->access;
 	uint32_t v;
 
 	if (a->cfg_read(c->pci, PCI_CFG_COMMAND, 2, &v))
 		return false;
+	if (v == (GONE & 0xffff))
+		return true; /* what is not there writes nowhere */
 	if (a->cfg_write(c->pci, PCI_CFG_COMMAND, 2, v & ~(uint32_t)PCI_COMMAND_MASTER))
 		return false;
 	return !a->cfg_read(c->pci, PCI_CFG_COMMAND, 2, &v) && !(v & PCI_COMMAND_MASTER);
@@ -57,7 +59,7 @@ void nvme_recover_die(struct nvme_ctrl *c, bool proved, const char *why)
 		return;
 	if (rec->state == RECOVER_LIVE)
 		store_release(&c->gen, c->gen + 1);
-	if (!proved && !master_off(c))
+	if (!proved && !nvme_master_off(c))
 		base_log(c->r, RISER_LOG_ERROR,
 			 "%s: bus mastering cannot be switched off; the device may still write to "
 			 "memory",
