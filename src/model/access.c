@@ -18,6 +18,7 @@
 #include "model/nvme.h"
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -373,11 +374,16 @@ static void *model_thread(void *arg)
 
 static int model_thread_start(struct model_pci *p, struct riser_err *err)
 {
+	sigset_t all, before;
 	int rc;
 
 	/* Joined before anybody can wait for it: else the clock would jump without it. */
 	sync_wait_begin(&p->wait, p->dev.r, NULL);
+	/* Signals are for the program's own threads, which may wait for them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&p->thread, NULL, model_thread, p);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc) {
 		sync_wait_end(&p->wait);
 		return err_set(err, -rc, "cannot start a model's thread: %s", strerror(rc));
