@@ -183,7 +183,7 @@ static uint32_t model_blk_do(struct model_ns *ns, struct model_cmd *cmd, enum mo
 			     uint64_t off, uint64_t len, uint32_t flags)
 {
 	cmd->ns = ns;
-	cmd->op = op;
+	cmd->op = (uint8_t)op;
 	cmd->flags = flags;
 	cmd->off = off;
 	cmd->left = len;
