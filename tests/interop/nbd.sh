@@ -6,6 +6,7 @@
 . "$(dirname "$0")/../tap.sh"
 riser=$(realpath "$1")
 device=$2
+[[ $device != qtest:* ]] || need qemu-system-x86_64
 size=$((64 << 20))
 cd "$scratch"
 head -c $size /dev/urandom >data
