@@ -168,6 +168,8 @@ static int check_args(struct cli *c, const struct args *a)
 		return cli_fail(c, CLI_USAGE, "--iodepth wants 1 to %d", IODEPTH_MAX);
 	if (a->runtime > RUNTIME_MAX)
 		return cli_fail(c, CLI_USAGE, "--runtime wants at most %d seconds", RUNTIME_MAX);
+	if (!a->runtime && a->ios == UINT64_MAX)
+		return cli_fail(c, CLI_USAGE, "--runtime=0 never ends: it wants --ios");
 	if (!a->ios)
 		return cli_fail(c, CLI_USAGE, "--ios wants 1 or more");
 	if (a->verify && !write)

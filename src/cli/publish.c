@@ -240,12 +240,13 @@ static int publish(struct publication *p)
 		rc = cli_context(p->c);
 	if (!rc)
 		rc = kind_of(p->c, p->c->arg[1], kind, sizeof(kind));
+	/* Before a device starts a thread, which would take the signals otherwise. */
+	if (!rc)
+		rc = take_signals(p);
 	if (!rc)
 		rc = dev_open(p->c, &p->d, p->c->arg[0], p->a.readonly ? 0 : DEV_WRITE, 0);
 	if (!rc && p->a.run && !p->a.socket && p->a.port == UINT32_MAX)
 		rc = private_socket(p);
-	if (!rc)
-		rc = take_signals(p);
 	if (!rc)
 		rc = start(p, kind);
 	if (!rc && p->a.run)

@@ -47,6 +47,7 @@ refuses 1 'riser bench: --bs 1536 is not a multiple of the 4096-byte blocks of *
 refuses 1 'riser bench: disk is smaller than --bs' bench disk --bs 2M
 refuses 2 'riser bench: --verify reads back what was written: *' bench disk --verify
 refuses 2 'riser bench: --bs wants a multiple of 512 bytes, at most 64M' bench disk --bs 1
+refuses 2 'riser bench: --runtime=0 never ends: it wants --ios' bench disk --runtime 0
 refuses 2 'riser bench: --iodepth wants 1 to 4096' bench disk --iodepth 0
 
 for verb in zero trim write 'copy larger'; do

@@ -35,13 +35,13 @@ command_decides_the_exit_code()
 	[ ! -e s ]
 }
 
-# stops SIGNAL: the server ends with 0, and its socket is gone
+# stops SIGNAL URI: the server ends with 0, and its socket is gone
 stops()
 {
 	local pid code=0
 
 	rm -f where
-	"$riser" publish disk nbd: --socket s --readonly >where &
+	"$riser" publish "$2" nbd: --socket s --readonly >where &
 	pid=$!
 	started where
 	[ "$(cat where)" = 'nbd+unix:///?socket=s' ]
@@ -111,8 +111,9 @@ clients_see_read_only()
 
 try 'the command finds uri and socket' command_sees_socket_and_uri
 try "the command's exit code is ours" command_decides_the_exit_code
-try 'SIGINT stops cleanly' stops INT
-try 'SIGTERM stops cleanly' stops TERM
+try 'SIGINT stops cleanly' stops INT disk
+try 'SIGTERM stops cleanly' stops TERM disk
+try 'SIGTERM stops what has a thread' stops TERM 'model:nvme?mode=thread'
 try 'a signal ends the command while it is still served' ends_the_command_first
 try 'a stale socket is replaced' replaces_a_stale_socket
 try 'a free port is told' free_port
