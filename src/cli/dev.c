@@ -111,9 +111,14 @@ void dev_report(struct cli *c, const struct dev *d, uint64_t bytes, uint64_t beg
 	json_end(&j);
 }
 
+bool dev_vanishes(const char *uri)
+{
+	return !strncmp(uri, "model:", strlen("model:")) && !strstr(uri, "backing");
+}
+
 void dev_note_vanishing(struct cli *c, const char *uri)
 {
-	if (!strncmp(uri, "model:", 6) && !strstr(uri, "backing="))
+	if (dev_vanishes(uri))
 		fprintf(stderr,
 			"riser %s: %s has no backing=FILE: its data vanishes with this process\n",
 			c->verb, uri);

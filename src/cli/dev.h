@@ -42,7 +42,9 @@ int dev_flush(struct cli *c, struct dev *d);
 /* With --json: what a verb moved since @began (riser_now()). */
 void dev_report(struct cli *c, const struct dev *d, uint64_t bytes, uint64_t began);
 
-/* Tell who writes to a model without a backing that its data lives as long as this process. */
+/* A model without a backing: its data lives as long as this process. */
+bool dev_vanishes(const char *uri);
+/* Tell who writes to one. */
 void dev_note_vanishing(struct cli *c, const char *uri);
 
 #endif

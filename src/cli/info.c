@@ -75,6 +75,7 @@ static void print_json(const struct dev *d, const struct riser_nvme_info *ctrl)
 	json_bool(&j, "write_zeroes", i->write_zeroes);
 	json_bool(&j, "compare", i->compare);
 	json_bool(&j, "needs_yes_destroy_data", !riser_blk_is_safe_to_destroy(d->b));
+	json_bool(&j, "vanishes", dev_vanishes(d->uri));
 	if (ctrl)
 		controller_json(&j, ctrl);
 	json_end(&j);
@@ -100,6 +101,8 @@ static void print_text(const struct dev *d, const struct riser_nvme_info *ctrl)
 	       i->discard || i->write_zeroes || i->compare || i->fua ? "" : "nothing else");
 	printf("  destroying       %s\n",
 	       riser_blk_is_safe_to_destroy(d->b) ? "harms nobody" : "wants --yes-destroy-data");
+	if (dev_vanishes(d->uri))
+		printf("  data             in memory: it vanishes with this process (no backing=FILE)\n");
 	if (ctrl)
 		controller_text(ctrl);
 }

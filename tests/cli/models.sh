@@ -45,6 +45,9 @@ info_shows_the_controller()
 {
 	gives True 'j["controller"]["queue_pairs"] == 1 and j["controller"]["retries"] == 0' \
 		info model:nvme --json
+	gives True 'j["vanishes"]' info model:nvme --json
+	gives False 'j["vanishes"]' info 'model:nvme?backing=data' --json
+	"$riser" info model:nvme | grep -q 'vanishes with this process'
 	gives 2 'j["size"] // 2**20' info 'model:nvme?namespaces=2&size=1M&size2=2M&nsid=2' --json
 }
 
