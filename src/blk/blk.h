@@ -62,10 +62,6 @@ struct blk_limits {
 
 #define CHANNEL_ZEROES (64 * KiB) /* what a leaf without WRITE_ZEROES writes at a time */
 
-/* riser_blk_io.priv_state; the other bits are cut.c's. */
-#define CUT_BOUNCED 0x80 /* cut to what fits into a bounce buffer */
-#define CUT_ZEROES  0x40 /* WRITE_ZEROES becomes WRITE, whatever the device said */
-
 enum blk_state { BLK_LIVE, BLK_CLOSING, BLK_SUSPENDED };
 
 struct riser_blk {
@@ -283,6 +279,7 @@ bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io
 void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io);
 
 /* bounce.c: a counted pool of memory that a leaf reaches, where it does not reach all. */
+/* The largest I/O that a buffer holds; UINT32_MAX where none is needed. */
 uint32_t bounce_sectors(const struct riser_blk_channel *c);
 int bounce_new(struct riser_blk_channel *c, struct riser_err *err);
 void bounce_free(struct riser_blk_channel *c);

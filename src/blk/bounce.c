@@ -36,7 +36,7 @@ struct bounce_pool {
 
 uint32_t bounce_sectors(const struct riser_blk_channel *c)
 {
-	return c->bounce->sectors;
+	return c->bounce ? c->bounce->sectors : UINT32_MAX;
 }
 
 static void start(struct riser_blk_channel *c, struct riser_blk_io *io);
@@ -89,7 +89,6 @@ void blk_bounce(struct blk_map *m, struct riser_blk_io *io)
 	if (!pool || (f && f->end_io == bounce_end)) {
 		blk_done(io, RISER_BLK_IOERR); /* the driver refuses its own memory */
 	} else if (io->count > pool->sectors) {
-		io->priv_state |= CUT_BOUNCED;
 		cut_start(c, io);
 	} else if (!pool->free) {
 		io_push(&pool->waiters, io);
@@ -101,28 +100,35 @@ void blk_bounce(struct blk_map *m, struct riser_blk_io *io)
 int bounce_new(struct riser_blk_channel *c, struct riser_err *err)
 {
 	const struct blk_limits *l = &c->b->limits;
-	size_t len = BUFFER_MAX;
+	size_t len = BUFFER_MAX, stride = RISER_SECTOR_SIZE;
 	struct bounce_pool *pool;
+	char *first;
 	int rc;
 
 	if (!c->leaf || (l->reach == BLK_REACH_ANY && l->buf_align <= 1 && !l->seg_boundary))
 		return 0;
 	if (l->max_sectors)
 		len = min_of(len, (size_t)l->max_sectors << RISER_SECTOR_SHIFT);
+	if (l->seg_boundary)
+		len = min_of(len, (size_t)l->seg_boundary);
+	/* At multiples of a power of two that is no less than @len, none crosses a boundary. */
+	while (stride < len)
+		stride *= 2;
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return err_set(err, -ENOMEM, "no memory for bounce buffers");
-	rc = riser_blk_buf_alloc(c, BUFFERS * len, &pool->memory, err);
+	rc = riser_blk_buf_alloc(c, (BUFFERS + 1) * stride, &pool->memory, err);
 	if (rc) {
 		free(pool);
 		return rc;
 	}
+	first = (char *)pool->memory + (-(uintptr_t)pool->memory & (stride - 1));
 	pool->sectors = (uint32_t)(len >> RISER_SECTOR_SHIFT);
 	for (unsigned i = 0; i < BUFFERS; i++) {
 		struct bounce *s = &pool->items[i];
 
 		s->frame = (struct blk_frame){ .channel = c, .end_io = bounce_end };
-		s->one = (struct iovec){ (char *)pool->memory + i * len, len };
+		s->one = (struct iovec){ first + i * stride, len };
 		s->next = pool->free;
 		pool->free = s;
 	}

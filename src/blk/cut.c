@@ -15,9 +15,11 @@
  */
 #include "blk/source.h"
 
-/* In priv_state, beside CUT_BOUNCED. */
-#define PHASE  0x03
-#define QUEUED 0x04
+/* In riser_blk_io.priv_state. */
+#define PHASE   0x03
+#define QUEUED  0x04
+#define RESTART 0x08 /* a piece proved that zeroes have to be written: all over again */
+#define ZEROES  0x10 /* so write them, whatever the device says */
 
 enum phase { PREFLUSH, PIECES, LAST };
 
@@ -40,24 +42,37 @@ static bool wants_postflush(const struct riser_blk_channel *c, const struct rise
 static bool zeroes_by_writing(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
 	return io->op == RISER_BLK_WRITE_ZEROES && c->leaf &&
-	       (!c->b->write_zeroes || io->priv_state & CUT_ZEROES);
+	       (!c->b->write_zeroes || io->priv_state & ZEROES);
 }
 
-/* The largest piece, in sectors: a multiple of the logical block. */
-static uint32_t piece_max(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+/* What need not be cut, in sectors: a multiple of the logical block. */
+static uint32_t limit_of(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
 	const struct blk_limits *l = &c->b->limits;
 	uint32_t max = l->max_sectors;
 
-	if (zeroes_by_writing(c, io))
-		max = min_of(max ? max : UINT32_MAX, (uint32_t)(CHANNEL_ZEROES >> 9));
-	else if (io->op == RISER_BLK_WRITE_ZEROES)
+	if (io->op == RISER_BLK_WRITE_ZEROES)
 		max = l->max_zeroes_sectors;
 	else if (io->op == RISER_BLK_DISCARD)
 		max = l->max_discard_sectors;
-	else if (io->priv_state & CUT_BOUNCED)
-		max = min_of(max ? max : UINT32_MAX, bounce_sectors(c));
 	return (max ? max : UINT32_MAX) & ~c->align_mask;
+}
+
+/*
+ * The largest piece. A piece that were too large for a bounce buffer would have to be cut again,
+ * and would wait for a child while it is one.
+ */
+static uint32_t piece_max(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+{
+	uint32_t max = limit_of(c, io);
+
+	if (zeroes_by_writing(c, io)) {
+		max = c->b->limits.max_sectors ? c->b->limits.max_sectors : UINT32_MAX;
+		max = min_of(max, (uint32_t)(CHANNEL_ZEROES >> RISER_SECTOR_SHIFT));
+	} else if (io->op == RISER_BLK_WRITE_ZEROES || io->op == RISER_BLK_DISCARD) {
+		return max;
+	}
+	return min_of(max, bounce_sectors(c)) & ~c->align_mask;
 }
 
 bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io)
@@ -65,7 +80,7 @@ bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io
 	if (io->op == RISER_BLK_FLUSH)
 		return false;
 	/* A layer that need not cut lets the leaves flush. */
-	return io->count > piece_max(c, io) || (c->leaf && wants_preflush(c->b, io)) ||
+	return io->count > limit_of(c, io) || (c->leaf && wants_preflush(c->b, io)) ||
 	       wants_postflush(c, io) || zeroes_by_writing(c, io);
 }
 
@@ -131,8 +146,15 @@ static void set_phase(struct riser_blk_io *io, enum phase phase)
 static bool start_more(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	struct io_priv *p = io_priv(io);
-	uint32_t max = piece_max(c, io);
+	uint32_t max;
 
+	if (io->priv_state & RESTART) {
+		if (p->pending)
+			return false;
+		io->priv_state &= (uint8_t)~RESTART;
+		p->cursor = 0;
+	}
+	max = piece_max(c, io);
 	if ((io->priv_state & PHASE) == PREFLUSH) {
 		if (!c->children)
 			return true;
@@ -140,7 +162,7 @@ static bool start_more(struct riser_blk_channel *c, struct riser_blk_io *io)
 		child_start(c, io, 0);
 		return false;
 	}
-	while (p->cursor < io->count) {
+	while (p->cursor < io->count && !(io->priv_state & RESTART)) {
 		if (!c->children)
 			return true;
 		if (io->count > max)
@@ -201,13 +223,22 @@ void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io)
 	io->status = 0;
 	io_priv(io)->cursor = 0;
 	io_priv(io)->pending = 0;
-	io->priv_state &= CUT_BOUNCED | CUT_ZEROES;
+	io->priv_state &= ZEROES;
 	set_phase(io, wants_preflush(c->b, io) ? PREFLUSH : PIECES);
 	step(c, io);
 }
 
 void blk_zeroes(struct blk_map *m, struct riser_blk_io *io)
 {
-	io->priv_state |= CUT_ZEROES;
-	cut_start(m->c, io);
+	struct blk_frame *f = io_priv(io)->frame;
+	struct riser_blk_io *parent;
+
+	if (!f || f->end_io != child_end || f->channel != m->c) {
+		io->priv_state |= ZEROES;
+		cut_start(m->c, io);
+		return;
+	}
+	parent = container_of(f, struct blk_child, frame)->parent;
+	parent->priv_state |= ZEROES | RESTART;
+	blk_done(io, RISER_BLK_OK);
 }

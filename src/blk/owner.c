@@ -11,6 +11,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Each channel once: those that find no room again are at the end of the list anew. */
+static int run_again(struct blk_owner *o)
+{
+	struct list *last = o->retry.prev, *l;
+	int n = 0;
+
+	if (list_empty(&o->retry))
+		return 0;
+	do {
+		l = o->retry.next;
+		n += blk_run_again(list_entry(l, struct riser_blk_channel, retry));
+	} while (l != last);
+	return n;
+}
+
 static int owner_poll(struct poller *p)
 {
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
@@ -22,8 +37,7 @@ static int owner_poll(struct poller *p)
 		n += blk_run_done(o);
 	list_for_each (m, &o->leaves, struct blk_map, active)
 		n += m->ops->poll(m);
-	list_for_each_safe (c, &o->retry, struct riser_blk_channel, retry)
-		n += blk_run_again(c);
+	n += run_again(o);
 	o->x->in_cb--;
 	if (n)
 		clock_bump(o->x->r); /* a drain on virtual time looks again */

@@ -203,6 +203,8 @@ void blk_pop(struct riser_blk_io *io)
 
 	p->frame = f->up;
 	p->cur = c;
+	if (!p->frame)
+		io->sector = p->sector; /* as end() does where it pops the last */
 	f->end_io = NULL;
 	f->up = c->frames;
 	c->frames = f;

@@ -60,7 +60,8 @@ struct fix_leaf {
 	uint8_t *data, *stable; /* what reads see; what a power cut leaves */
 	size_t len;
 	enum fix_mode mode;
-	unsigned room; /* I/Os at a time; more get blk_again() */
+	unsigned room;  /* I/Os at a time; more get blk_again() */
+	bool no_zeroes; /* WRITE_ZEROES proves not to be supported */
 	uint64_t seed;
 	uint8_t *own; /* with BLK_REACH_OWN: memory that it reaches */
 	size_t own_len, own_used;
@@ -161,6 +162,10 @@ static void fix_leaf_submit(struct blk_map *map, struct riser_blk_io *io)
 	fix_check(map->b, io);
 	if (d->room && m->nheld >= d->room) {
 		blk_again(map, io);
+		return;
+	}
+	if (io->op == RISER_BLK_WRITE_ZEROES && d->no_zeroes) {
+		blk_zeroes(map, io);
 		return;
 	}
 	if (!fix_usable(d, &map->b->limits, io)) {
