@@ -141,10 +141,14 @@ static int pools_new(struct riser_blk_channel *c)
 static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 {
 	const struct riser_blk *b = c->b;
+	int rc;
 
 	if (!c->leaf || (b->write_zeroes && !b->zeroes_maybe) || b->read_only)
 		return 0;
-	return riser_blk_buf_alloc(c, CHANNEL_ZEROES, &c->zeroes, err);
+	rc = riser_blk_buf_alloc(c, CHANNEL_ZEROES, &c->zeroes, err);
+	if (!rc)
+		memset(c->zeroes, 0, CHANNEL_ZEROES);
+	return rc;
 }
 
 /*
