@@ -44,7 +44,9 @@ static bool model_config_is_valid(const struct model_nvme *m)
 static void model_start(struct model_nvme *m)
 {
 	m->rdy_at = TIME_NEVER;
-	memset(m->doorbells, 0, m->doorbells_len);
+	/* An owner who has not heard of the reset may ring meanwhile. */
+	for (size_t i = 0; i < m->doorbells_len / sizeof(*m->doorbells); i++)
+		store_relaxed(&m->doorbells[i], 0);
 	model_queue_open_cq(m, 0, m->acq, (m->aqa >> 16 & 0xfff) + 1, 0, true);
 	if (model_queue_open_sq(m, 0, m->asq, (m->aqa & 0xfff) + 1, 0)) {
 		model_nvme_fatal(m);
