@@ -336,7 +336,8 @@ static int model_pump(struct pci_dev *d, uint64_t *next)
 
 	if (p->threaded) {
 		*next = TIME_NEVER; /* its thread knows */
-		return load_relaxed(&p->nvme->gone) ? -ENODEV : 0;
+		/* Pairs with model_nvme_vanish(). */
+		return load_acquire(&p->nvme->gone) ? -ENODEV : 0;
 	}
 	if (pthread_mutex_trylock(&p->lock)) {
 		*next = load_relaxed(&p->next);

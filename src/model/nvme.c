@@ -117,7 +117,8 @@ void model_nvme_fatal(struct model_nvme *m)
 
 void model_nvme_vanish(struct model_nvme *m)
 {
-	store_relaxed(&m->gone, true);
+	/* Pairs with the pump of a threaded model: nothing of the host's is touched any more. */
+	store_release(&m->gone, true);
 	m->running = false;
 	m->activity++;
 	clock_bump_of(&m->r->clock);
