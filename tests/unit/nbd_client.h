@@ -51,7 +51,9 @@ static int bench_publish(struct bench *t, struct riser_publish_opts opts)
 
 static void bench_start(struct bench *t, struct riser_publish_opts opts)
 {
-	bench_context(t, "mem:64M");
+	const char *uri = getenv("RISER_TEST_URI"); /* 64 MiB of another kind */
+
+	bench_context(t, uri ? uri : "mem:64M");
 	if (!tap_failed)
 		CHECK_EQ(bench_publish(t, opts), 0);
 }
