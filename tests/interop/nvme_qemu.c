@@ -450,7 +450,7 @@ static void killed(uint32_t qpair_flags)
  */
 TEST(a_slow_disk)
 {
-	struct riser_nvme_opts opts = { .size = sizeof(opts), .io_timeout_ms = 300 };
+	struct riser_nvme_opts opts = { .size = sizeof(opts), .io_timeout_ms = 500 };
 	static uint8_t got[4096], want[4096];
 	struct io io[IN_FLIGHT];
 	struct riser_nvme_info info;
