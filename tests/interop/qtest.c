@@ -474,6 +474,18 @@ TEST(bad_uris_have_sentences)
 	SUB(refuse("qtest:/nonexistent?addr=32.0&ram=x", -EINVAL, "no address"));
 }
 
+/* Virtual time would jump over every deadline while QEMU works. */
+TEST(virtual_time_is_refused)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = RISER_VIRTUAL_TIME };
+
+	d = NULL;
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	CHECK_EQ(open_uri(SPAWN), -EINVAL);
+	CHECK_HAS(err.text, "virtual");
+	riser_free(r);
+}
+
 /* A processor that halts: stopped with -S, QEMU's clock would stand still, and its NVMe with it. */
 static bool write_rom(const char *path)
 {
@@ -596,5 +608,5 @@ TEST_MAIN(CASE(registers), CASE(identify_polled), CASE(memory_is_the_devices_own
 	  CASE(an_interrupt_is_an_eventfd), CASE(no_interrupt_is_lost_while_vectors_change),
 	  CASE(reset_restores_the_function), CASE(death_is_removal),
 	  CASE(standard_descriptors_may_be_closed), CASE(any_thread_may_call),
-	  CASE(bad_uris_have_sentences), CASE(a_running_qemu_is_joined),
-	  CASE(qemu_does_not_outlive_its_starter))
+	  CASE(bad_uris_have_sentences), CASE(virtual_time_is_refused),
+	  CASE(a_running_qemu_is_joined), CASE(qemu_does_not_outlive_its_starter))

@@ -9,7 +9,7 @@
  */
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/parse.h"
+#include "base/riser.h"
 #include "base/uri.h"
 #include "pci/access/qtest_qemu.h"
 #include "pci/access/qtest_ram.h"
@@ -528,9 +528,14 @@ static void qtest_close(struct pci_dev *d)
 static int qtest_open(struct riser *r, const struct uri *u, struct pci_dev **out,
 		      struct riser_err *err)
 {
-	struct qtest *q = calloc(1, sizeof(*q));
+	struct qtest *q;
 	int rc;
 
+	if (r->clock.is_virtual)
+		return err_set(
+			err, -EINVAL,
+			"qtest: QEMU lives in real time, and this context's time is virtual");
+	q = calloc(1, sizeof(*q));
 	if (!q)
 		return err_set(err, -ENOMEM, "qtest: no memory");
 	q->pci.access = &access_qtest;
