@@ -3,6 +3,7 @@
 #include "base/uri.h"
 #include "../tap.h"
 #include <errno.h>
+#include <riser/util.h>
 
 static struct riser_err err;
 
@@ -89,4 +90,40 @@ TEST(typed_values)
 	uri_free(&u);
 }
 
-TEST_MAIN(CASE(plain), CASE(keys), CASE(errors), CASE(unknown_key_suggests), CASE(typed_values))
+TEST(public_get)
+{
+	char v[8];
+
+	CHECK_EQ(riser_uri_get("model:nvme?nsid=2&serial=A%26B", "nsid", v, sizeof(v)), 0);
+	CHECK_STR(v, "2");
+	CHECK_EQ(riser_uri_get("model:nvme?nsid=2&serial=A%26B", "serial", v, sizeof(v)), 0);
+	CHECK_STR(v, "A&B");
+	CHECK_EQ(riser_uri_get("model:nvme?nsid=2", "fault", v, sizeof(v)), -ENOENT);
+	CHECK_EQ(riser_uri_get("model:nvme?serial=1234567", "serial", v, sizeof(v)), 0);
+	CHECK_EQ(riser_uri_get("model:nvme?serial=12345678", "serial", v, sizeof(v)), -ERANGE);
+	CHECK_EQ(riser_uri_get("model:nvme?serial=[", "serial", v, sizeof(v)), -EINVAL);
+}
+
+/* A controller is as harmless as all that it lies on; what is not known is not harmless. */
+TEST(harmless)
+{
+	struct riser *r = NULL;
+	bool harmless = false;
+
+	CHECK_EQ(riser_new(NULL, &r, NULL), 0);
+	CHECK_EQ(riser_uri_is_harmless(r, "model:nvme", &harmless, NULL), 0);
+	CHECK(harmless);
+	CHECK_EQ(riser_uri_is_harmless(r, "model:nvme?namespaces=2&backing2=mem:1M", &harmless,
+				       NULL),
+		 0);
+	CHECK(harmless);
+	CHECK_EQ(riser_uri_is_harmless(r, "model:nvme?backing=/no/such/file", &harmless, NULL),
+		 -ENOENT);
+	CHECK_EQ(riser_uri_is_harmless(r, "pci:0000:01:00.0", &harmless, NULL), 0);
+	CHECK(!harmless);
+	CHECK_EQ(riser_uri_is_harmless(r, "", &harmless, NULL), -EINVAL);
+	riser_free(r);
+}
+
+TEST_MAIN(CASE(plain), CASE(keys), CASE(errors), CASE(unknown_key_suggests), CASE(typed_values),
+	  CASE(public_get), CASE(harmless))
