@@ -4,6 +4,8 @@
 #include "nbd_client.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct bench t;
@@ -181,8 +183,78 @@ TEST(stopping_with_deaf_clients)
 	bench_end(&t);
 }
 
+/* How many descriptors this process may have from now on: as many as there are, and @more. */
+static void allow_descriptors(unsigned more)
+{
+	struct rlimit limit;
+	int next = dup(0);
+
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = (rlim_t)next + more;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+TEST(out_of_descriptors_clients_wait)
+{
+	struct rlimit before;
+	struct nbd_greeting g;
+	int fd;
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	getrlimit(RLIMIT_NOFILE, &before);
+	allow_descriptors(1);
+	fd = dial(&t);
+	settle(&t);
+	setrlimit(RLIMIT_NOFILE, &before);
+	CHECK(fd >= 0);
+	CHECK_EQ(stats_of(&t).connections, 0);
+	while (!stats_of(&t).connections) /* it looks again by itself */
+		riser_exec_wait(t.x, UINT64_MAX);
+	CHECK(get(&t, fd, &g, sizeof(g)));
+	close(fd);
+	bench_end(&t);
+}
+
+/* Buffers are memory with a descriptor, whose size counts as a file's. */
+static void allow_buffers(bool yes)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = yes ? limit.rlim_max : 0;
+	setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+TEST(out_of_memory_is_an_answer)
+{
+	uint32_t write_error, read_error, small_error;
+	int fd, late;
+
+	SUB(bench_start(&t, (struct riser_publish_opts){ 0 }));
+	fd = attach(&t);
+	signal(SIGXFSZ, SIG_IGN);
+	allow_buffers(false);
+	write_error = run_write(&t, fd, 0, sizeof(out), out);
+	read_error = run_read(&t, fd, 0, sizeof(in), in);
+	late = attach(&t);
+	small_error = run_read(&t, late, 0, 512, in);
+	allow_buffers(true);
+	CHECK_EQ(write_error, NBD_ENOMEM);
+	CHECK_EQ(read_error, NBD_ENOMEM);
+	CHECK_EQ(small_error, NBD_ENOMEM);
+	fill(out, sizeof(out), 8);
+	CHECK_EQ(run_write(&t, fd, 0, sizeof(out), out), 0);
+	CHECK_EQ(run_read(&t, late, 0, sizeof(in), in), 0);
+	CHECK(!memcmp(in, out, sizeof(out)));
+	close(fd);
+	close(late);
+	bench_end(&t);
+}
+
 TEST_MAIN(CASE(an_unknown_publisher_suggests_the_nearest), CASE(the_uri_says_where),
 	  CASE(a_unix_socket_goes_with_its_server),
 	  CASE(a_stale_socket_is_replaced_and_a_live_one_is_not), CASE(places_that_do_not_exist),
 	  CASE(tcp_on_a_free_port), CASE(stopping_answers_what_was_asked),
-	  CASE(stopping_with_deaf_clients))
+	  CASE(stopping_with_deaf_clients), CASE(out_of_descriptors_clients_wait),
+	  CASE(out_of_memory_is_an_answer))
