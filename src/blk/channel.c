@@ -121,7 +121,8 @@ static int pools_new(struct riser_blk_channel *c)
 	ios = c->memory;
 	for (unsigned i = o->ios; i-- > 0;) {
 		io_priv(&ios[i])->channel = c;
-		riser_blk_io_put(&ios[i]);
+		io_priv(&ios[i])->next = c->pool;
+		c->pool = &ios[i];
 	}
 	children = (struct blk_child *)(void *)(ios + o->ios);
 	for (unsigned i = o->children; i-- > 0;) {

@@ -16,10 +16,12 @@
 #include "blk/source.h"
 
 /* In riser_blk_io.priv_state. */
-#define PHASE   0x03
-#define QUEUED  0x04
-#define RESTART 0x08 /* a piece proved that zeroes have to be written: all over again */
-#define ZEROES  0x10 /* so write them, whatever the device says */
+#define PHASE    0x03
+#define QUEUED   0x04
+#define RESTART  0x08 /* a piece proved that zeroes have to be written: all over again */
+#define ZEROES   0x10 /* so write them, whatever the device says */
+
+#define NOT_OURS 0xc0 /* submit.c's, where rules are checked */
 
 enum phase { PREFLUSH, PIECES, LAST };
 
@@ -191,7 +193,7 @@ static void step(struct riser_blk_channel *c, struct riser_blk_io *io)
 	}
 	if (io_priv(io)->pending)
 		return;
-	io->priv_state = 0;
+	io->priv_state &= NOT_OURS;
 	blk_end(io, (enum riser_blk_status)io->status);
 }
 
@@ -223,7 +225,7 @@ void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io)
 	io->status = 0;
 	io_priv(io)->cursor = 0;
 	io_priv(io)->pending = 0;
-	io->priv_state &= ZEROES;
+	io->priv_state &= NOT_OURS | ZEROES;
 	set_phase(io, wants_preflush(c->b, io) ? PREFLUSH : PIECES);
 	step(c, io);
 }

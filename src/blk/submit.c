@@ -11,6 +11,36 @@
 #include "base/riser.h"
 #include "blk/source.h"
 
+#ifdef RISER_DEBUG
+/*
+ * Where an I/O is, kept in the high bits of priv_state (the low ones are cut.c's); children are not
+ * told apart. A rule that is broken stops the program there and then.
+ */
+#define AT_CALLER  0x40
+#define IN_FLIGHT  0x80
+#define RULE(cond) ((cond) ? (void)0 : __builtin_trap())
+
+static void moves(struct riser_blk_io *io, unsigned from, unsigned to)
+{
+	RULE((io->priv_state & (AT_CALLER | IN_FLIGHT)) == from);
+	io->priv_state = (uint8_t)(io->priv_state ^ from ^ to);
+}
+
+static void check_memory(const struct riser_blk_io *io)
+{
+	size_t have = 0, want = io->iov_off + blk_bytes(io);
+
+	if (io->op != RISER_BLK_READ && io->op != RISER_BLK_WRITE && io->op != RISER_BLK_COMPARE)
+		return;
+	for (uint32_t i = 0; i < io->iovcnt; i++)
+		have += io->iov[i].iov_len;
+	RULE(have >= want);
+}
+#else
+#define moves(io, from, to) ((void)0)
+#define check_memory(io)    ((void)0)
+#endif
+
 struct riser_blk_io *riser_blk_io_get(struct riser_blk_channel *c)
 {
 	struct riser_blk_io *io = c->pool;
@@ -19,6 +49,7 @@ struct riser_blk_io *riser_blk_io_get(struct riser_blk_channel *c)
 		return NULL;
 	c->pool = io_priv(io)->next;
 	io->meta = NULL;
+	moves(io, 0, AT_CALLER);
 	return io;
 }
 
@@ -26,6 +57,7 @@ void riser_blk_io_put(struct riser_blk_io *io)
 {
 	struct riser_blk_channel *c = io_priv(io)->channel;
 
+	moves(io, AT_CALLER, 0);
 	io_priv(io)->next = c->pool;
 	c->pool = io;
 }
@@ -35,6 +67,8 @@ void riser_blk_submit(struct riser_blk_io *io)
 	struct io_priv *p = io_priv(io);
 	struct riser_blk_channel *c = p->channel;
 
+	moves(io, AT_CALLER, IN_FLIGHT);
+	check_memory(io);
 	p->cur = c;
 	p->sector = io->sector;
 	io->raw_status = 0;
@@ -298,6 +332,7 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 	c->stats.ios++;
 	if (unlikely(io->status))
 		c->stats.errors++;
+	moves(io, IN_FLIGHT, AT_CALLER);
 	io->done(io);
 }
 

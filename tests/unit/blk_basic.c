@@ -393,6 +393,7 @@ static void count_done(struct riser_blk_io *io)
 
 TEST(completions_come_from_poll_alone)
 {
+	static uint8_t sector[512];
 	struct riser_blk_stats stats;
 	struct riser_blk_io *io;
 	struct rig g;
@@ -404,6 +405,7 @@ TEST(completions_come_from_poll_alone)
 		io->op = RISER_BLK_READ;
 		io->sector = n % 3 ? 0 : UINT64_MAX; /* refusals too */
 		io->count = 1;
+		io->one = (struct iovec){ sector, sizeof(sector) };
 		io->iov = &io->one;
 		io->iovcnt = 1;
 		io->done = count_done;

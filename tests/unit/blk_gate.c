@@ -122,6 +122,52 @@ TEST(a_suspend_drives_the_executor_it_is_given)
 	rig_down(&g);
 }
 
+/* Rules 6 and 7: as little as one frame and one child at every level, and much more I/O than that.
+ */
+TEST(rules_6_and_7_one_frame_and_one_child_a_level_are_enough)
+{
+	struct blk_channel_opts copts = { .ios = 64, .frames = 1, .children = 1 };
+	static uint8_t buf[24 * 512];
+	struct riser_blk *level[5];
+	struct riser_blk_stats stats;
+	struct rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_LATE));
+	riser_blk_channel_close(g.c);
+	/* The lower, the stricter: every level cuts what the one above had cut. */
+	level[0] = g.leaf;
+	g.leaf->limits.max_sectors = 2;
+	for (unsigned i = 1; i < 5; i++) {
+		level[i] = fix_linear_new(g.r, "level", level[i - 1], 1, 60, i % 2);
+		level[i]->limits.max_sectors = 2 + 3 * i;
+	}
+	CHECK_EQ(blk_channel_open(level[4], g.x, &copts, &g.c, &err), 0);
+	for (unsigned i = 0; i < 64; i++) {
+		struct riser_blk_io *io = riser_blk_io_get(g.c);
+
+		io->op = RISER_BLK_WRITE;
+		io->flags = 0;
+		io->sector = i % 30;
+		io->count = 24;
+		io->one = (struct iovec){ buf, sizeof(buf) };
+		io->iov = &io->one;
+		io->iovcnt = 1;
+		io->iov_off = 0;
+		io->done = on_done;
+		riser_blk_submit(io);
+	}
+	while (ended < 64)
+		riser_exec_wait(g.x, TIME_NEVER);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 3, 24, buf, 0), RISER_BLK_OK);
+	riser_blk_channel_stats(g.c, &stats);
+	CHECK(stats.splits >= 65 * 12); /* the leaf's alone */
+	riser_blk_channel_close(g.c);
+	g.c = NULL;
+	for (unsigned i = 4; i > 0; i--)
+		riser_blk_close(level[i]);
+	rig_down(&g);
+}
+
 TEST(rule_4_only_an_owner_with_io_in_flight_is_needed)
 {
 	struct rig g;
@@ -532,6 +578,7 @@ TEST(rule_3_two_owners_swap_in_one_stack)
 TEST_MAIN(CASE(suspended_io_waits_and_then_runs),
 	  CASE(rule_2_parked_io_is_named_and_the_gate_reopens),
 	  CASE(a_suspend_drives_the_executor_it_is_given),
+	  CASE(rules_6_and_7_one_frame_and_one_child_a_level_are_enough),
 	  CASE(rule_4_only_an_owner_with_io_in_flight_is_needed),
 	  CASE(rule_3_inside_a_completion_the_answer_is_edeadlk),
 	  CASE(swap_moves_the_device_and_shrinking_is_checked_again),
