@@ -16,6 +16,8 @@
 static uint32_t fix_live_maps; /* atomic; of every kind */
 static uint32_t fix_bad;       /* atomic: rules that were broken, with a line each */
 
+/* Set before a swap: the nth allocation behind the linear's own fails. */
+static unsigned *fix_countdown, fix_countdown_to;
 static _Thread_local struct riser_exec *fix_this; /* which executor this thread runs, if it says */
 
 static void fix_broken(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -436,6 +438,8 @@ static int fix_linear_map_new(struct riser_blk *b, void *table, struct riser_blk
 	m->table = t;
 	__atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&fix_live_maps, 1, __ATOMIC_RELAXED);
+	if (fix_countdown)
+		*fix_countdown = fix_countdown_to;
 	rc = blk_map_add_lower(&m->map, t->lower, err);
 	if (!rc && t->fail && --t->fail == 0)
 		rc = riser_err_set(err, -ENOMEM, "the test says no");
