@@ -340,14 +340,18 @@ static int model_pump(struct pci_dev *d, uint64_t *next)
 		return load_acquire(&p->nvme->gone) ? -ENODEV : 0;
 	}
 	if (pthread_mutex_trylock(&p->lock)) {
-		*next = load_relaxed(&p->next);
+		/*
+		 * Whoever has it may be past our doorbell already, so the model's next event is
+		 * not known. Virtual time must not pass until we have looked.
+		 */
+		*next = d->r->clock.is_virtual ? clock_now(d->r) : load_relaxed(&p->next);
 		return 0;
 	}
 	n = (int)model_step(p);
 	if (unlikely(p->nvme->gone))
 		n = -ENODEV;
 	*next = load_relaxed(&p->next);
-	pthread_mutex_unlock(&p->lock);
+	model_unlock(p);
 	return n;
 }
 
