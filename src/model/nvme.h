@@ -15,8 +15,9 @@
  *	nvme_config.c	the URI's keys
  *	nvme_queue.c	doorbells, fetching, completing
  *	nvme_prp.c	data pointers, DMA
- *	nvme_admin.c	queues, abort, asynchronous events, format
+ *	nvme_admin.c	queues, abort, format
  *	nvme_identify.c, nvme_feature.c, nvme_log.c
+ *	nvme_event.c	asynchronous events, the error log
  *	nvme_io.c	the NVM command set
  *	nvme_fault.c	scripted faults
  *	backing.c	where the data lies
@@ -143,7 +144,7 @@ enum model_cmd_state {
 /**
  * struct model_cmd - a command from its fetching to its completion
  * @link: in struct model_sq.held, or the pool
- * @timer: in struct model_nvme.delayed, struct model_cq.waiting or struct model_nvme.ended
+ * @timer: in struct model_cq.waiting, or in one of struct model_nvme's delayed, ended, starved
  * @sq: where it came from; NULL when a reset took its queue away, or it never had one
  * @held: counted in @sq->nheld
  * @iov: its data, as far as model_prp_map() filled it
@@ -192,7 +193,7 @@ struct model_nvme {
 
 	/* Registers (§3.1.3). */
 	uint64_t cap, asq, acq;
-	uint32_t vs, intm, cc, csts, aqa;
+	uint32_t intm, cc, csts, aqa;
 	unsigned page_shift; /* of CC.MPS */
 
 	uint32_t *doorbells; /* tail of queue n at [2n], head at [2n + 1] */
@@ -242,7 +243,7 @@ struct model_nvme {
 	struct list starved;     /* commands that wait for an I/O of their channel */
 
 	struct list faults; /* struct model_fault */
-	bool slow;          /* every command is looked at by model_cmd_odd() first */
+	bool slow;          /* every command is looked at by model_fault_start() first */
 
 	struct model_ns ns[MODEL_NS_MAX];
 	struct model_nvme_counters counters;

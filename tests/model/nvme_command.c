@@ -69,6 +69,11 @@ TEST(the_number_of_queues_is_granted_before_there_are_any)
 	io.id = 3;
 	CHECK_EQ(create_queue(&io, RISER_NVME_ADM_CREATE_CQ, io.cq.iova, 1),
 		 RISER_NVME_ST_QID_INVALID | DNR);
+	model_nvme_limit_queues(dev, 5);
+	pci_write32(dev, 0, RISER_NVME_REG_CC, 0);
+	SUB(enable());
+	CHECK_EQ(set_feature(RISER_NVME_FEAT_QUEUES, false, 31 << 16 | 31), 0);
+	CHECK_EQ(result(), 4 << 16 | 4);
 	close_model();
 }
 
