@@ -166,24 +166,35 @@ TEST(queues_are_created_by_the_rules)
 	close_model();
 }
 
-/* Two commands too many for the completion queue: they come when there is room. */
+/* A completion queue of 4 takes 3 entries; the other commands wait until some were reaped. */
 TEST(a_full_completion_queue_holds_commands_back)
 {
+	struct model_nvme_counters before, after;
 	struct riser_nvme_cqe cqe;
-	unsigned got = 0;
+	uint16_t next = 0;
 
 	SUB(begin("model:nvme"));
-	for (unsigned round = 0; round < 40; round++) {
+	SUB(alloc_queue(&io, 2, 4));
+	CHECK_EQ(create_queue(&io, RISER_NVME_ADM_CREATE_CQ, io.cq.iova, 1), 0);
+	io.entries = ENTRIES;
+	CHECK_EQ(create_queue(&io, RISER_NVME_ADM_CREATE_SQ, io.sq.iova, 2 << 16 | 1), 0);
+	for (unsigned round = 0; round < 8; round++) {
 		for (unsigned i = 0; i < ENTRIES - 1; i++)
 			push(&io, rw(RISER_NVME_IO_READ, i, 1, mem.iova, 0));
 		ring(&io);
-		pump();
-		while (reap(&io, &cqe)) {
-			CHECK_EQ(status_of(&cqe), 0);
-			CHECK_EQ(le16(cqe.cid), got);
-			got++;
+		for (unsigned left = ENTRIES - 1; left;) {
+			model_nvme_get_counters(dev, &before);
+			pump();
+			pump();
+			model_nvme_get_counters(dev, &after);
+			CHECK_EQ(after.completions - before.completions, left < 3 ? left : 3);
+			io.entries = 4;
+			for (; reap(&io, &cqe); left--) {
+				CHECK_EQ(status_of(&cqe), 0);
+				CHECK_EQ(le16(cqe.cid), next++);
+			}
+			io.entries = ENTRIES;
 		}
-		CHECK_EQ(got, (round + 1) * (ENTRIES - 1));
 	}
 	close_model();
 }
@@ -500,7 +511,7 @@ TEST(the_iommu_is_unkind)
 	riser_mem_free(r, buf);
 	CHECK_EQ(run(&io, rw(RISER_NVME_IO_READ, 0, 8, iova, 0)), RISER_NVME_ST_DATA_TRANSFER);
 	for (unsigned i = 0; i < 100; i++) {
-		CHECK_EQ(riser_mem_alloc(r, PAGE, (void **)&other, &err), 0);
+		CHECK_EQ(riser_mem_alloc(r, 4 * MiB, (void **)&other, &err), 0);
 		again = dma_translate(&dev->dma, other);
 		CHECK(again != iova);
 		riser_mem_free(r, other);
