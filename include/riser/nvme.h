@@ -387,7 +387,8 @@ struct riser_nvme_req {
  * The doorbell is rung at the next poll, or by riser_nvme_qpair_kick().
  *
  * Return: 0; -EAGAIN when all trackers are taken or the queue is being rebuilt (poll and try
- * again); -EINVAL for range, size or alignment; -EFAULT for memory that is not mapped.
+ * again); -ENODEV when the controller is gone or the queue could not be made again; -EINVAL for
+ * range, size or alignment; -EFAULT for memory that is not mapped.
  */
 RISER_API int riser_nvme_read(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 			      struct riser_nvme_req *req, void *buf, uint64_t lba, uint32_t count);
@@ -431,7 +432,7 @@ RISER_API int riser_nvme_rwv(struct riser_nvme_qpair *q, struct riser_nvme_ns *n
  * @ns: the namespace
  * @req: the caller's end
  *
- * Return: 0 or -EAGAIN.
+ * Return: 0, -EAGAIN or -ENODEV, as riser_nvme_read().
  */
 RISER_API int riser_nvme_flush(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 			       struct riser_nvme_req *req);
