@@ -70,7 +70,7 @@ static inline void finish(void)
 	struct riser_nvme_qpair_info info;
 	struct model_nvme_counters seen;
 
-	run_for(x, SECOND); /* trackers that wait for an Abort's answer come back */
+	run_for(x, 10 * SECOND); /* trackers that wait for an Abort's answer come back */
 	info = queue_info(q);
 	seen = counters();
 	riser_nvme_buf_free(c, mem, MAX_IOS * IO_BYTES);

@@ -194,9 +194,9 @@ static inline int load_fill(struct load *l)
 }
 
 /* Return: 0, -ENODEV when the queue is dead and nothing is in flight any more. */
-static inline int load_run(struct load *l, unsigned ios)
+static inline int load_run(struct load *l, unsigned n)
 {
-	l->left = ios;
+	l->left = n;
 	while ((l->left || l->inflight) && !l->bad) {
 		int rc = load_fill(l);
 

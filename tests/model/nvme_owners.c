@@ -118,9 +118,11 @@ static void *call(void *arg)
 	return NULL;
 }
 
-static void open_owners(unsigned ios, uint32_t seed)
+static void open_owners(uint32_t qpair_flags, unsigned ios, uint32_t seed)
 {
-	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts), .entries = ENTRIES };
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts),
+					       .flags = qpair_flags,
+					       .entries = ENTRIES };
 
 	for (unsigned i = 0; i < OWNERS; i++) {
 		struct owner *o = &owners[i];
@@ -207,7 +209,7 @@ static const struct mix mixes[] = {
 	{ "lost,queue=io,every=40;gone,queue=io,nth=300", true },
 };
 
-static void play(const struct mix *mix, const char *uri, uint32_t flags,
+static void play(const struct mix *mix, const char *uri, uint32_t flags, uint32_t qpair_flags,
 		 const struct riser_nvme_opts *nopts, unsigned ios, uint32_t seed)
 {
 	struct caller s;
@@ -215,7 +217,7 @@ static void play(const struct mix *mix, const char *uri, uint32_t flags,
 	printf("# seed %u: %s\n", seed, mix->faults);
 	SUB(open_context(flags));
 	SUB(open_controller(uri, nopts, NULL));
-	SUB(open_owners(ios, seed));
+	SUB(open_owners(qpair_flags, ios, seed));
 	SUB(add_faults(mix->faults));
 	SUB(run_owners(&s));
 	model_nvme_fault_clear(model());
@@ -246,19 +248,30 @@ TEST(on_virtual_time)
 		for (unsigned k = 0; k < 2; k++)
 			SUB(play(&mixes[i],
 				 k ? "model:nvme?size=16M&batch=8" : "model:nvme?size=16M",
-				 RISER_VIRTUAL_TIME, &nopts, 200, first_seed() + 10 * i + k));
+				 RISER_VIRTUAL_TIME, 0, &nopts, 200, first_seed() + 10 * i + k));
 }
 
-TEST(in_real_time_on_a_model_with_a_thread)
+static void real_time(uint32_t qpair_flags, unsigned step)
 {
 	struct riser_nvme_opts nopts = { .size = sizeof(nopts),
 					 .flags = RISER_NVME_RDWR,
 					 .io_timeout_ms = 200,
 					 .admin_timeout_ms = 500 };
 
-	for (unsigned i = 0; i < array_len(mixes); i++)
-		SUB(play(&mixes[i], "model:nvme?size=16M&mode=thread&to=1", 0, &nopts, 200,
-			 first_seed() + 1000 + i));
+	for (unsigned i = 0; i < array_len(mixes); i += step)
+		SUB(play(&mixes[i], "model:nvme?size=16M&mode=thread&to=1", 0, qpair_flags, &nopts,
+			 200, first_seed() + 1000 + i));
 }
 
-TEST_MAIN(CASE(on_virtual_time), CASE(in_real_time_on_a_model_with_a_thread))
+TEST(in_real_time_on_a_model_with_a_thread)
+{
+	real_time(0, 1);
+}
+
+TEST(in_real_time_by_interrupt)
+{
+	real_time(RISER_NVME_QPAIR_IRQ, 3);
+}
+
+TEST_MAIN(CASE(on_virtual_time), CASE(in_real_time_on_a_model_with_a_thread),
+	  CASE(in_real_time_by_interrupt))

@@ -4,6 +4,7 @@
  * What the NVMe driver does when its controller does not do what it should: one thread, the model
  * inline, virtual time, so that each case is the same every time.
  */
+#include "nvme/qpair.h"
 #include "nvme_bad_day.h"
 
 /* ---- Deadlines ---- */
@@ -172,6 +173,38 @@ TEST(the_command_completes_before_its_abort)
 	SUB(finish());
 }
 
+/* The same where it was the only tracker: who sleeps until there is one again must be woken. */
+TEST(the_last_tracker_waits_for_an_answer)
+{
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts), .entries = 2 };
+	struct riser_nvme_qpair *tiny;
+	int rc;
+
+	SUB(begin("delay=32s,opcode=read,times=1;delay=10s,opcode=abort"));
+	CHECK_EQ(riser_nvme_qpair_open(c, x, &qopts, &tiny, &err), 0);
+	CHECK_EQ(submit(&ios[0], tiny, READ, 0), 0);
+	SUB(wait_ended(&ios[0], x));
+	CHECK_EQ(ios[0].status, 0);
+	CHECK_EQ(submit(&ios[1], tiny, READ, 1), -EAGAIN);
+	while ((rc = submit(&ios[1], tiny, READ, 1)) == -EAGAIN)
+		riser_exec_wait(x, UINT64_MAX);
+	CHECK_EQ(rc, 0);
+	SUB(wait_ended(&ios[1], x));
+	riser_nvme_qpair_close(tiny);
+	CHECK_EQ(ctrl_info().generation, 0);
+	SUB(finish());
+}
+
+/* An Abort is an admin command: when it is lost, the controller is reset. */
+TEST(the_abort_is_lost)
+{
+	SUB(begin("lost,opcode=read;lost,opcode=abort"));
+	CHECK_EQ(do_io(0, READ, 0), 0);
+	CHECK_EQ(ctrl_info().generation, 1);
+	CHECK_EQ(ctrl_info().retries, 1);
+	SUB(finish());
+}
+
 /* Its Abort was carried out, but the answer is late; the command is sent again meanwhile or not. */
 TEST(the_abort_is_answered_late)
 {
@@ -203,6 +236,43 @@ TEST(an_abort_that_we_did_not_ask_for)
 {
 	SUB(begin("status=0x007,opcode=write"));
 	CHECK_EQ(do_io(0, WRITE, 0), RISER_NVME_ST_ABORT_REQUESTED);
+	SUB(finish());
+}
+
+/* Post @cid by hand, as a device would that had forgotten that it did so already. */
+static void post_again(uint16_t cid)
+{
+	struct riser_nvme_cqe *cqe = q->head;
+	uint32_t phase = q->phase >> 16 & 1;
+
+	store_release((uint32_t *)(void *)&cqe->cid, to_le32(cid | phase << 16).raw);
+}
+
+TEST(a_late_completion_touches_nothing)
+{
+	uint16_t first, second;
+
+	SUB(begin("lost,opcode=read,after=1,times=0"));
+	CHECK_EQ(do_io(0, READ, 0), 0);
+	first = le16(q->tail[-1].cid);
+	/* The same tracker, hence the same slot, another use. */
+	CHECK_EQ(submit(&ios[1], q, READ, 1), 0);
+	second = le16(q->tail[-1].cid);
+	CHECK_EQ(first & q->mask, second & q->mask);
+	post_again(first);
+	riser_exec_poll(x);
+	CHECK_EQ(ios[0].dones, 1);
+	CHECK_EQ(ios[1].dones, 0);
+	CHECK_EQ(ctrl_info().stray, 1);
+	/* And one that names no command in flight at all, not even by its slot. */
+	post_again((uint16_t)(second + 1));
+	riser_exec_poll(x);
+	CHECK_EQ(ios[1].dones, 0);
+	CHECK_EQ(ctrl_info().stray, 2);
+	model_nvme_fault_clear(model());
+	CHECK_EQ(riser_nvme_reset(c, x, &err), 0);
+	SUB(wait_ended(&ios[1], x));
+	CHECK_EQ(ios[1].status, 0);
 	SUB(finish());
 }
 
@@ -270,8 +340,9 @@ TEST_MAIN(CASE(idle_a_minute_then_submit_once_no_abort),
 	  CASE(a_lost_write_has_an_unknown_outcome), CASE(a_lost_flush_is_sent_again),
 	  CASE(many_lost_reads_are_all_sent_again), CASE(a_status_of_the_device_is_told_as_it_is),
 	  CASE(an_abort_lies), CASE(the_command_completes_before_its_abort),
+	  CASE(the_last_tracker_waits_for_an_answer), CASE(the_abort_is_lost),
 	  CASE(the_abort_is_answered_late), CASE(the_aborts_entry_comes_first),
-	  CASE(an_abort_that_we_did_not_ask_for),
+	  CASE(an_abort_that_we_did_not_ask_for), CASE(a_late_completion_touches_nothing),
 	  CASE(a_refused_abort_drops_the_queue_and_no_other),
 	  CASE(a_queue_that_cannot_be_deleted_resets_the_controller),
 	  CASE(a_lost_delete_resets_the_controller))
