@@ -181,7 +181,7 @@ void nvme_admin_restart(struct nvme_ctrl *c)
 		} else {
 			q->state = AREQ_QUEUED;
 			q->tries++;
-			c->retries++;
+			__atomic_fetch_add(&c->retries, 1, __ATOMIC_RELAXED);
 		}
 	}
 }
@@ -239,7 +239,7 @@ static void completed(struct nvme_ctrl *c, const struct riser_nvme_cqe *cqe)
 		   a->aer_armed[slot - AER_SLOT(0)] && CID(slot, a->gens[slot]) == cid) {
 		event(c, slot - AER_SLOT(0), le32(cqe->dw0), status);
 	} else {
-		c->stray++;
+		__atomic_fetch_add(&c->stray, 1, __ATOMIC_RELAXED);
 	}
 }
 

@@ -138,7 +138,8 @@ struct nvme_ctrl {
 	unsigned nvectors;
 	void (*aer_fn)(void *ctx, uint32_t event);
 	void *aer_ctx;
-	uint64_t aborts, retries, timeouts, stray, aers; /* statistics, under the lock */
+	/* Statistics. Owners count the last two without the lock. */
+	uint64_t aborts, timeouts, aers, retries, stray;
 };
 
 /* What riser_nvme_open() gives: one opener's rights on a shared controller. */
