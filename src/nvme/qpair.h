@@ -113,6 +113,7 @@ struct riser_nvme_qpair {
 	struct riser_nvme_sqe *raw; /* records of raw commands, by tracker */
 	uint32_t dirty; /* submission slots that may hold odd dwords: so many long ways to go */
 	struct nvme_tracker *stash; /* free trackers while the queue does not live */
+	uint32_t aborts;            /* trackers that wait for the answer of an Abort */
 	struct nvme_areq *req;      /* the create or delete under way */
 	uint32_t target;            /* the generation being drained or created for */
 	bool closing;

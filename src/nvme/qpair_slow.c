@@ -160,6 +160,7 @@ static void forget_aborts(struct riser_nvme_qpair *q)
 			continue;
 		nvme_areq_put(q->c, t->abort);
 		t->abort = NULL;
+		q->aborts--;
 		if (!nvme_in_flight(t) && !t->history.requeue)
 			nvme_tracker_free(q, t);
 	}
@@ -459,6 +460,7 @@ static void overdue(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint64_t
 	base_log(c->r, RISER_LOG_WARN, "%s: queue %u, opcode %#x: not answered in time; aborting",
 		 c->pci->name, q->qid, opcode_of(t));
 	t->abort = a;
+	q->aborts++;
 	t->live |= LIVE_ODD;
 	t->history.stamp = stamp(now);
 	nvme_areq_submit(c, a);
@@ -470,6 +472,7 @@ static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, u
 	bool done = !a->status && !(a->result & 1);
 
 	t->abort = NULL;
+	q->aborts--;
 	nvme_areq_put(q->c, a);
 	if (t->history.requeue) {
 		nvme_qpair_send(q, t);
@@ -528,6 +531,12 @@ int nvme_qpair_tick(struct riser_nvme_qpair *q, uint64_t now)
 	return n;
 }
 
+/* Nothing is awaited from the device, not even the answer of an Abort that holds a tracker. */
+static bool is_idle(const struct riser_nvme_qpair *q)
+{
+	return q->submitted == q->completed && !q->aborts;
+}
+
 uint64_t nvme_qpair_next(struct poller *p)
 {
 	struct riser_nvme_qpair *q = container_of(p, struct riser_nvme_qpair, poller);
@@ -536,7 +545,7 @@ uint64_t nvme_qpair_next(struct poller *p)
 	if (q->state == QPAIR_CLOSED || q->state == QPAIR_DEAD)
 		return TIME_NEVER;
 	if (q->state == QPAIR_LIVE) {
-		if (q->submitted != q->completed)
+		if (!is_idle(q))
 			return min_of(next, q->next_tick);
 		return load_relaxed(&q->c->aer_fn) && q->vector < 0 ? q->next_tick : TIME_NEVER;
 	}
@@ -555,7 +564,7 @@ int nvme_qpair_arm(struct poller *p)
 	if (q->state == QPAIR_CLOSED || q->state == QPAIR_DEAD)
 		return 0;
 	if (q->vector < 0 || q->state != QPAIR_LIVE)
-		return q->submitted != q->completed || q->state != QPAIR_LIVE ? -EOPNOTSUPP : 0;
+		return !is_idle(q) || q->state != QPAIR_LIVE ? -EOPNOTSUPP : 0;
 	if (event_ack(q->admin_irq.fd) && nvme_serve(q->c, q->x))
 		return 1;
 	/* The device posts, then signals: what comes after the look signals again. */
