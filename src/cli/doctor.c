@@ -203,10 +203,12 @@ static void check_devices(struct report *r)
 		    "no NVMe or virtio function on the PCI bus; model:nvme needs none");
 	for (unsigned i = 0; i < n && i < DEVICES_MAX; i++) {
 		const struct sysfs_pci *p = &dev[i];
+		char where[64] = "";
+		bool used = sysfs_pci_mounted(p->bdf, where, sizeof(where));
 
-		add(r, LEVEL_NOTE, "devices", "%s %s %04x:%04x, driver %s, IOMMU group %s", p->bdf,
-		    p->kind, p->vendor, p->device, *p->driver ? p->driver : "none",
-		    *p->iommu_group ? p->iommu_group : "none");
+		add(r, LEVEL_NOTE, "devices", "%s %s %04x:%04x, driver %s, IOMMU group %s%s%s",
+		    p->bdf, p->kind, p->vendor, p->device, *p->driver ? p->driver : "none",
+		    *p->iommu_group ? p->iommu_group : "none", used ? ", mounted on " : "", where);
 	}
 }
 

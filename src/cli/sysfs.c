@@ -104,6 +104,39 @@ static bool look(const char *bdf, struct sysfs_pci *p)
 	return true;
 }
 
+/* Is the block device @number ("8:1") behind the function? */
+static bool is_behind(const char *number, const char *bdf)
+{
+	char path[64], real[PATH_MAX], part[32];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%.32s", number);
+	snprintf(part, sizeof(part), "/%.15s/", bdf);
+	return realpath(path, real) && strstr(real, part);
+}
+
+bool sysfs_pci_mounted(const char *bdf, char *where, size_t len)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t room = 0;
+	bool found = false;
+
+	while (f && !found && getline(&line, &room, f) > 0) {
+		char number[33], at[256];
+
+		/* Mount id, parent id, major:minor, root, where; see proc(5). */
+		if (sscanf(line, "%*s %*s %32s %*s %255s", number, at) != 2)
+			continue;
+		found = is_behind(number, bdf);
+		if (found)
+			snprintf(where, len, "%s", at);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static int by_bdf(const void *a, const void *b)
 {
 	return strcmp(((const struct sysfs_pci *)a)->bdf, ((const struct sysfs_pci *)b)->bdf);

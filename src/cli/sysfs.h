@@ -35,6 +35,9 @@ struct sysfs_pci {
 	int numa_node;
 };
 
+/* Where a block device behind a function is mounted: the first such place. Return: there is one. */
+bool sysfs_pci_mounted(const char *bdf, char *where, size_t len);
+
 /* Return: how many functions of interest there are; the first @max are filled, by address. */
 unsigned sysfs_pci_scan(struct sysfs_pci *out, unsigned max);
 

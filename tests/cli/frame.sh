@@ -10,7 +10,6 @@ five_examples()
 	[ "$("$riser" | grep -c '^  riser ')" = 5 ]
 }
 
-# The arguments of an example line stand in the verb's own help, and every one is a verb's.
 examples_parse()
 {
 	local verb
@@ -87,7 +86,7 @@ refuses 2 "riser bench: --rw wants one of read, write, randread, randwrite, not 
 	bench mem:1M --rw=sideways
 refuses 2 'riser version: --json takes no value' version --json=1
 refuses 0 '' read --length=512 --offset 0x200 -- mem:1M
-refuses 0 '' help nvme-is-no-option --help
+refuses 0 '' help whatever --help
 
 try 'a reader that goes away is no sentence' quiet_pipe read null:64M
 try 'help into a closed pipe is no sentence' quiet_pipe read mem:64M
