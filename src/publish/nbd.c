@@ -62,6 +62,21 @@ static void accept_clients(struct exec_watch *w, uint32_t events)
 		set_listening(s, false);
 }
 
+/* A client that only connects must not keep a place that others wait for. */
+static cold
+void give_up_handshakes(struct nbd_server *s)
+{
+	s->impatient = TIME_NEVER;
+	list_for_each (c, &s->conns, struct nbd_conn, link) {
+		if (c->phase >= NBD_SERVING)
+			continue;
+		if (s->x->now >= c->patience)
+			nbd_conn_kill(c);
+		else
+			s->impatient = min_of(s->impatient, c->patience);
+	}
+}
+
 static int server_poll(struct poller *p)
 {
 	struct nbd_server *s = container_of(p, struct nbd_server, poller);
@@ -72,6 +87,8 @@ static int server_poll(struct poller *p)
 		s->accept_at = 0;
 		s->busy = true;
 	}
+	if (s->x->now >= s->impatient)
+		give_up_handshakes(s);
 	if (!s->busy)
 		return 0;
 	s->busy = false;
@@ -95,9 +112,9 @@ static int server_arm(struct poller *p)
 
 static uint64_t server_next(struct poller *p)
 {
-	uint64_t at = container_of(p, struct nbd_server, poller)->accept_at;
+	const struct nbd_server *s = container_of(p, struct nbd_server, poller);
 
-	return at ? at : TIME_NEVER;
+	return min_of(s->accept_at ? s->accept_at : TIME_NEVER, s->impatient);
 }
 
 static int set_text(struct nbd_server *s, const struct riser_publish_opts *opts,
@@ -152,6 +169,7 @@ static int nbd_start(struct riser_blk *b, struct riser_exec *x,
 				     .next_deadline = server_next };
 	s->listener.watch = (struct exec_watch){ .fd = -1, .ready = accept_clients };
 	list_init(&s->conns);
+	s->impatient = TIME_NEVER;
 	riser_blk_get_info(b, &s->info);
 	s->bytes = s->info.sectors << RISER_SECTOR_SHIFT;
 	s->flags = flags_of(&s->info, opts->read_only);

@@ -31,10 +31,11 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#define NBD_CONNS_MAX   64  /* more wait in the listening socket's backlog */
-#define NBD_SLOTS       128 /* commands in hand per connection */
-#define NBD_IOS         512 /* block I/Os in flight per publisher */
-#define NBD_OPTIONS_MAX 256 /* in one handshake */
+#define NBD_CONNS_MAX   64              /* more wait in the listening socket's backlog */
+#define NBD_PATIENCE    (10 * NS_PER_S) /* with a handshake */
+#define NBD_SLOTS       128             /* commands in hand per connection */
+#define NBD_IOS         512             /* block I/Os in flight per publisher */
+#define NBD_OPTIONS_MAX 256             /* in one handshake */
 #define NBD_RX_SIZE     (128 * KiB)
 #define NBD_AHEAD       31 /* WRITEs that one recvmsg puts in place: 4 KiB ones fill NBD_RX_SIZE */
 #define NBD_OUT_SIZE    (12 * KiB) /* holds the longest answer to one option */
@@ -145,7 +146,8 @@ struct nbd_conn {
 	uint32_t watched; /* events that @watch waits for; 0: not watched */
 	enum nbd_phase phase;
 	bool readable, blocked, stalled;
-	bool quit; /* the publisher stops: end when nothing more is there to read */
+	uint64_t patience; /* when a handshake that is not over is given up */
+	bool quit;         /* the publisher stops: end when nothing more is there to read */
 
 	bool fixed, no_zeroes;
 	unsigned options;
@@ -200,7 +202,8 @@ struct nbd_server {
 	struct riser_blk_info info;
 	struct poller poller;
 	struct nbd_listener listener;
-	uint64_t accept_at; /* when to listen again after a lack of descriptors */
+	uint64_t accept_at; /* when to listen again after a lack of descriptors; 0: not waiting */
+	uint64_t impatient; /* when the first handshake is given up, at the earliest */
 	struct list conns;
 	unsigned nconns;
 	bool busy;    /* some connection may have something to do */

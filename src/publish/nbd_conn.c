@@ -331,6 +331,8 @@ int nbd_conn_new(struct nbd_server *s, int fd)
 		return -ENOMEM;
 	}
 	c->readable = true;
+	c->patience = s->x->now + NBD_PATIENCE;
+	s->impatient = min_of(s->impatient, c->patience);
 	nbd_greet(c);
 	return 0;
 }

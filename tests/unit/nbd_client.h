@@ -28,15 +28,21 @@ struct bench {
 	char path[64];
 };
 
-static void bench_context(struct bench *t, const char *uri)
+static void bench_context_with(struct bench *t, const char *uri, uint32_t flags)
 {
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
 	static unsigned number;
 
 	memset(t, 0, sizeof(*t));
 	snprintf(t->path, sizeof(t->path), "/tmp/riser-nbd-test-%d-%u", getpid(), number++);
-	CHECK_EQ(riser_new(NULL, &t->r, &t->err), 0);
+	CHECK_EQ(riser_new(&opts, &t->r, &t->err), 0);
 	CHECK_EQ(riser_exec_new(t->r, &t->x, &t->err), 0);
 	CHECK_EQ(riser_blk_open(t->r, uri, RISER_BLK_RDWR, &t->b, &t->err), 0);
+}
+
+static void bench_context(struct bench *t, const char *uri)
+{
+	bench_context_with(t, uri, 0);
 }
 
 static int bench_publish(struct bench *t, struct riser_publish_opts opts)

@@ -252,9 +252,37 @@ TEST(out_of_memory_is_an_answer)
 	bench_end(&t);
 }
 
+/* The clock jumps while nobody speaks, so that a missing deadline hangs. */
+TEST(handshakes_take_ten_seconds_at_the_most)
+{
+	int silent, slow, served;
+	uint64_t start;
+
+	SUB(bench_context_with(&t, "mem:64M", RISER_VIRTUAL_TIME));
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), 0);
+	start = riser_now(t.r);
+	silent = dial(&t);
+	slow = negotiate(&t);
+	served = attach(&t);
+	settle(&t);
+	CHECK_EQ(stats_of(&t).active, 3);
+	CHECK_EQ(riser_now(t.r), start);
+	while (stats_of(&t).active > 1)
+		riser_exec_wait(t.x, UINT64_MAX);
+	CHECK_EQ(riser_now(t.r), start + 10 * NS_PER_S);
+	CHECK(get(&t, silent, in, sizeof(struct nbd_greeting)));
+	CHECK(closed(&t, silent));
+	CHECK(closed(&t, slow));
+	CHECK_EQ(run_read(&t, served, 0, 512, in), 0);
+	close(silent);
+	close(slow);
+	close(served);
+	bench_end(&t);
+}
+
 TEST_MAIN(CASE(an_unknown_publisher_suggests_the_nearest), CASE(the_uri_says_where),
 	  CASE(a_unix_socket_goes_with_its_server),
 	  CASE(a_stale_socket_is_replaced_and_a_live_one_is_not), CASE(places_that_do_not_exist),
 	  CASE(tcp_on_a_free_port), CASE(stopping_answers_what_was_asked),
 	  CASE(stopping_with_deaf_clients), CASE(out_of_descriptors_clients_wait),
-	  CASE(out_of_memory_is_an_answer))
+	  CASE(out_of_memory_is_an_answer), CASE(handshakes_take_ten_seconds_at_the_most))
