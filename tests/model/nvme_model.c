@@ -199,6 +199,36 @@ TEST(a_full_completion_queue_holds_commands_back)
 	close_model();
 }
 
+/* The same for commands that end by themselves, and Delete Queue does not wait for the reader. */
+TEST(late_completions_wait_for_room)
+{
+	struct riser_nvme_cqe cqe;
+
+	SUB(begin("model:nvme?fault=delay=1ms,opcode=read"));
+	SUB(alloc_queue(&io, 2, 4));
+	CHECK_EQ(create_queue(&io, RISER_NVME_ADM_CREATE_CQ, io.cq.iova, 1), 0);
+	io.entries = ENTRIES;
+	CHECK_EQ(create_queue(&io, RISER_NVME_ADM_CREATE_SQ, io.sq.iova, 2 << 16 | 1), 0);
+	for (unsigned i = 0; i < 10; i++)
+		push(&io, rw(RISER_NVME_IO_READ, i, 1, mem.iova, 0));
+	ring(&io);
+	pass(NS_PER_MS);
+	io.entries = 4;
+	for (unsigned i = 0; i < 6; i++) {
+		CHECK(reap(&io, &cqe));
+		CHECK_EQ(le16(cqe.cid), i);
+		if (i == 2) {
+			CHECK(!reap(&io, &cqe));
+			pump();
+		}
+	}
+	CHECK_EQ(admin_cmd(RISER_NVME_ADM_DELETE_SQ, 0, 2, 0), 0);
+	pump();
+	CHECK(!reap(&io, &cqe));
+	CHECK_EQ(admin_cmd(RISER_NVME_ADM_DELETE_CQ, 0, 2, 0), 0);
+	close_model();
+}
+
 TEST(completions_are_batched)
 {
 	struct riser_nvme_cqe cqe;
@@ -612,8 +642,9 @@ TEST(bad_uris_say_what_is_wrong)
 TEST_MAIN(CASE(registers_after_open), CASE(identify_tells_what_was_asked_for),
 	  CASE(data_comes_back_through_every_shape_of_prp), CASE(bad_addresses_are_refused),
 	  CASE(ranges_and_sizes_are_checked), CASE(queues_are_created_by_the_rules),
-	  CASE(a_full_completion_queue_holds_commands_back), CASE(completions_are_batched),
-	  CASE(enabling_checks_the_configuration), CASE(becoming_ready_takes_the_time_it_was_given),
+	  CASE(a_full_completion_queue_holds_commands_back), CASE(late_completions_wait_for_room),
+	  CASE(completions_are_batched), CASE(enabling_checks_the_configuration),
+	  CASE(becoming_ready_takes_the_time_it_was_given),
 	  CASE(a_reset_forgets_queues_and_doorbells),
 	  CASE(a_function_reset_takes_its_time_and_stops_dma),
 	  CASE(a_subsystem_reset_says_that_it_was), CASE(shutdown_completes_and_wants_a_reset),
