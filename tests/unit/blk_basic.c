@@ -369,6 +369,14 @@ static void bad(const char *uri, int code, const char *says)
 
 TEST(bad_uris_have_sentences)
 {
+	char dir[] = "/tmp/riser-blk-XXXXXX", pipe[64];
+
+	CHECK(mkdtemp(dir) != NULL);
+	snprintf(pipe, sizeof(pipe), "%s/pipe", dir);
+	CHECK_EQ(mkfifo(pipe, 0600), 0);
+	SUB(bad(pipe, -EINVAL, "neither")); /* and does not wait for a writer */
+	unlink(pipe);
+	rmdir(dir);
 	SUB(bad("mems:1G", -EINVAL, "did you mean 'mem:'"));
 	SUB(bad("mem:lots", -EINVAL, "not 'lots'"));
 	SUB(bad("mem:1000", -EINVAL, "not a multiple"));

@@ -404,11 +404,29 @@ static const struct blk_ops file_ops = {
 	.arm = file_arm,
 };
 
+/* Return: a descriptor; -EEXIST without a sentence; or another negative errno with one. */
+static int create_file(const char *path, int mode, uint64_t size, struct riser_err *err)
+{
+	int fd = open(path, mode | O_CREAT | O_EXCL, 0666), rc = -errno;
+
+	if (fd < 0 && rc == -EEXIST)
+		return rc;
+	if (fd < 0)
+		return err_set(err, rc, "cannot make %s: %s", path, strerror(-rc));
+	if (!ftruncate(fd, (off_t)size))
+		return fd;
+	rc = -errno;
+	close(fd);
+	unlink(path);
+	return err_set(err, rc, "cannot make %s that long: %s", path, strerror(-rc));
+}
+
 static int open_path(const struct uri *u, uint32_t flags, bool direct, struct riser_err *err)
 {
-	int mode = (flags & RISER_BLK_RDWR ? O_RDWR : O_RDONLY) | O_CLOEXEC, fd, rc;
+	int mode = (flags & RISER_BLK_RDWR ? O_RDWR : O_RDONLY) | (direct ? O_DIRECT : 0), fd, rc;
 	uint64_t create = 0;
 
+	mode |= O_CLOEXEC | O_NOCTTY;
 	rc = uri_get_size(u, "create", &create, err);
 	if (rc)
 		return rc;
@@ -416,21 +434,20 @@ static int open_path(const struct uri *u, uint32_t flags, bool direct, struct ri
 		return err_set(err, -EINVAL,
 			       "file:%s: create= needs a device that is opened for writing",
 			       u->rest);
-	if (direct)
-		mode |= O_DIRECT;
-	fd = create ? open(u->rest, mode | O_CREAT | O_EXCL, 0666) : -1;
-	if (fd >= 0) {
-		if (!ftruncate(fd, (off_t)create))
+	if (create) {
+		fd = create_file(u->rest, mode, create, err);
+		if (fd != -EEXIST)
 			return fd;
+	}
+	/* A pipe would wait for its other end; I/O on what we take must wait, and does then. */
+	fd = open(u->rest, mode | O_NONBLOCK);
+	rc = -errno;
+	if (fd >= 0 && fcntl(fd, F_SETFL, mode & O_DIRECT) == 0)
+		return fd;
+	if (fd >= 0) {
 		rc = -errno;
 		close(fd);
-		unlink(u->rest);
-		return err_set(err, rc, "cannot make %s that long: %s", u->rest, strerror(-rc));
 	}
-	fd = open(u->rest, mode);
-	if (fd >= 0)
-		return fd;
-	rc = -errno;
 	if (rc == -EINVAL && direct)
 		return err_set(err, rc, "cannot open %s: its file system has no direct I/O",
 			       u->rest);
