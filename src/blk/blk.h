@@ -201,7 +201,7 @@ struct riser_blk_channel {
 	struct blk_owner *owner;
 
 	uint32_t align_mask; /* in sectors: logical block - 1 */
-	uint16_t fast_kinds; /* of a leaf: op | flags << 8 up to which an I/O is fast */
+	uint16_t fast_kinds; /* of a leaf or hop: op | flags << 8 up to which an I/O is fast */
 	bool started;
 	struct riser_blk_io *pool;
 	struct io_queue waiters;      /* for a frame */
@@ -291,6 +291,8 @@ void gate_close(struct riser_blk *b);
 bool gate_drained(struct riser_blk *b);
 
 /* home.c */
+/* Its frame is pushed: on to the home channel. */
+void home_send(struct riser_blk_channel *c, struct riser_blk_io *io);
 int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err);
 
 /* A channel of a HOME device that is not the home channel. */

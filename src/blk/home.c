@@ -49,16 +49,25 @@ static void arrived(struct riser_work *w)
 	h->submit(h, io);
 }
 
-static enum blk_verdict hop_map(struct blk_map *m, struct riser_blk_io *io)
+void home_send(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
-	struct riser_blk_channel *h = m->b->home_channel;
+	struct riser_blk_channel *h = c->b->home_channel;
 	struct io_priv *p = io_priv(io);
 
-	if (h->owner == m->c->owner)
-		return blk_remap(io, h, io->sector);
+	if (h->owner == c->owner) {
+		p->cur = h;
+		h->submit(h, io);
+		return;
+	}
 	p->frame->end_io = go_back;
 	p->hop.fn = arrived;
 	riser_exec_post(h->owner->x, &p->hop);
+}
+
+/* What is not a plain read or write comes here. */
+static enum blk_verdict hop_map(struct blk_map *m, struct riser_blk_io *io)
+{
+	home_send(m->c, io);
 	return BLK_SUBMITTED;
 }
 
@@ -76,7 +85,7 @@ int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser
 	blk_map_init(m, c->b, c);
 	m->ops = &hop_ops;
 	m->submit = NULL;
-	m->fast_max = 0;
+	m->fast_max = c->b->limits.max_sectors ? c->b->limits.max_sectors : UINT32_MAX;
 	*out = m;
 	return 0;
 }

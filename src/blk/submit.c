@@ -208,6 +208,24 @@ static void layer_fenced(struct riser_blk_channel *c, struct riser_blk_io *io)
 	submit_layer(c, io, true);
 }
 
+/* To the home channel of the device, in whatever thread that is. */
+static void hop(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	struct blk_frame *f = c->frames;
+	struct blk_map *m;
+
+	if (!enter(c, io, !c->b->r->membarrier, &m))
+		return;
+	if (unlikely(!is_fast(c, io, c->fast_kinds) || !f)) {
+		slow(c, io);
+		return;
+	}
+	c->frames = f->up;
+	f->up = io_priv(io)->frame;
+	io_priv(io)->frame = f;
+	home_send(c, io);
+}
+
 /* The owner's first I/O on this channel. */
 static cold
 void first(struct riser_blk_channel *c, struct riser_blk_io *io)
@@ -215,7 +233,9 @@ void first(struct riser_blk_channel *c, struct riser_blk_io *io)
 	bool fence = !c->b->r->membarrier;
 
 	owner_start(c);
-	if (!c->leaf)
+	if (channel_is_hop(c))
+		c->submit = hop;
+	else if (!c->leaf)
 		c->submit = fence ? layer_fenced : layer;
 	else if (fence || c->align_mask)
 		c->submit = fence ? leaf_fenced : leaf;
