@@ -20,7 +20,7 @@
 
 static const char *const names[] = { "blk.null.read4k.qd32", "blk.linear.read4k.qd32" };
 
-static void die(const struct riser_err *err)
+static _Noreturn void die(const struct riser_err *err)
 {
 	fprintf(stderr, "bench: %s\n", err->text);
 	exit(1);
