@@ -80,8 +80,8 @@ struct riser_nvme_opts {
  * @out: the controller; close it with riser_nvme_close()
  * @err: filled on failure; may be NULL
  *
- * Return: 0; -EINVAL for the URI; -ENODEV when the function is no NVMe controller or is gone;
- * -ETIMEDOUT when it did not become ready within CAP.TO; -EIO for a fatal status.
+ * Return: 0; -EINVAL for the URI; -ENODEV when the function is no NVMe controller, is gone, or did
+ * not become ready within CAP.TO, function resets included: the sentence says which.
  */
 RISER_API int riser_nvme_open(struct riser *r, const char *uri, const struct riser_nvme_opts *opts,
 			      struct riser_nvme **out, struct riser_err *err);
