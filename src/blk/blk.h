@@ -188,7 +188,7 @@ struct blk_channel_opts {
 	bool is_home;
 };
 
-/* The first line is all that a fast submit reads of a channel, but for range and kind. */
+/* The first line is nearly all that a fast submit reads of a channel. */
 struct riser_blk_channel {
 	void (*submit)(struct riser_blk_channel *c, struct riser_blk_io *io);
 	struct blk_map *gate; /* NULL: closed */
@@ -225,7 +225,6 @@ struct riser_blk_channel {
 	uint32_t ndeferred; /* published by the owner */
 	uint32_t waking;    /* @wake is posted */
 	uint32_t reaping;   /* maps of this channel that wait for their owner */
-
 	struct riser_work reap;
 	void *memory; /* the I/Os, children and frames */
 };
@@ -254,7 +253,7 @@ int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk
 /* Return: false when it is left to the owner's next poll. */
 bool blk_channel_close(struct riser_blk_channel *c);
 void blk_map_free(struct blk_map *m);
-/* Make @m what the channel's I/O goes through, with the gate closed; then open it. */
+/* Make @m what the channel's I/O goes through; the gate is closed, and stays so. */
 void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
 
 /* submit.c */
