@@ -29,6 +29,7 @@ int riser_blk_rw(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sec
 	io->one = (struct iovec){ buf, (size_t)count << RISER_SECTOR_SHIFT };
 	io->iov = &io->one;
 	io->iovcnt = buf ? 1 : 0;
+	io->iov_off = 0; /* the I/O may have been somebody's before */
 	io->done = set_flag;
 	io->user = &done;
 	riser_blk_submit(io);

@@ -399,6 +399,43 @@ static void count_done(struct riser_blk_io *io)
 	riser_blk_io_put(io);
 }
 
+static void note_done(struct riser_blk_io *io)
+{
+	*(bool *)io->user = true;
+}
+
+/* An I/O comes back to the pool as it was left. */
+TEST(a_synchronous_call_inherits_nothing)
+{
+	struct riser_blk_io *io;
+	static uint8_t a[1024], b[1024];
+	bool done = false;
+	struct rig g;
+
+	SUB(rig_up(&g, 0, "mem:1M", RISER_BLK_RDWR));
+	fill(a, sizeof(a), 5);
+	io = riser_blk_io_get(g.c);
+	io->op = RISER_BLK_WRITE;
+	io->flags = 0;
+	io->sector = 0;
+	io->count = 1;
+	io->one = (struct iovec){ a, sizeof(a) };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->iov_off = 512;
+	io->done = note_done;
+	io->user = &done;
+	riser_blk_submit(io);
+	while (!done)
+		riser_exec_wait(g.x, UINT64_MAX);
+	CHECK_EQ(io->status, RISER_BLK_OK);
+	riser_blk_io_put(io);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 1, b, 0), RISER_BLK_OK);
+	CHECK(!memcmp(b, a + 512, 512));
+	CHECK(all_zero(b + 512, 512));
+	rig_down(&g);
+}
+
 TEST(completions_come_from_poll_alone)
 {
 	static uint8_t sector[512];
@@ -484,5 +521,5 @@ TEST_MAIN(CASE(mem_reads_what_was_written), CASE(mem_with_4096_byte_blocks_refus
 	  CASE(file_on_a_full_disk_says_nospc), CASE(file_is_made_when_asked),
 	  CASE(file_takes_more_than_a_ring_at_a_time), CASE(file_of_any_length_is_rounded_up),
 	  CASE(read_only_is_refused_on_write), CASE(bad_uris_have_sentences),
-	  CASE(completions_come_from_poll_alone),
+	  CASE(a_synchronous_call_inherits_nothing), CASE(completions_come_from_poll_alone),
 	  CASE(a_completion_may_close_the_channel_but_not_wait), CASE(schemes_are_listed))
