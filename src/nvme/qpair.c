@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define DMA_OFFSET(v) ((v) & (DMA_SLOT_SIZE - 1))
+/* The blocks of a count; a bit that is none of the flags makes it too many. */
+#define BLOCKS(count) ((count) & ~(RISER_NVME_FUA | RISER_NVME_LR))
 
 /*
  * The next use of a tracker: its identifier with the generation one up. Then the entry at the tail
@@ -77,7 +79,7 @@ static int refuse(const struct riser_nvme_ns *ns, uint8_t opcode)
 static inline bool in_range(const struct riser_nvme_ns *ns, uint8_t opcode, uint64_t lba,
 			    uint32_t count)
 {
-	uint32_t last = (count & 0x1ffff) - 1; /* no blocks at all wraps, and is too much */
+	uint32_t last = BLOCKS(count) - 1; /* no blocks at all wraps, and is too much */
 
 	/* max_blocks <= blocks, so that the subtraction cannot wrap. */
 	return last < ns->max_blocks[opcode] && lba - ns->first < ns->blocks - last;
@@ -96,7 +98,7 @@ static int rw_long(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct 
 		return refuse(ns, opcode);
 	if (!t)
 		return full(q);
-	rc = nvme_prp_fill(q, t, iov, iovcnt, off, (size_t)(count & 0x1ffff) << ns->shift);
+	rc = nvme_prp_fill(q, t, iov, iovcnt, off, (size_t)BLOCKS(count) << ns->shift);
 	if (rc)
 		return rc;
 	q->free = t->next;
@@ -146,7 +148,7 @@ rw(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns, struct riser_nvme_req *
 	/* Odd low bits rotate to the top: one compare finds them and a VA beyond the table. */
 	uint64_t slot = (v >> 2 | v << 62) >> (DMA_SLOT_SHIFT - 2);
 	uint32_t off = (uint32_t)v & q->page_mask;
-	uint32_t end = off + (count & 0x1ffff) * ns->block_size;
+	uint32_t end = off + BLOCKS(count) * ns->block_size;
 
 	if (unlikely(!t || !in_range(ns, opcode, lba, count) || end > q->two_pages ||
 		     slot >= DMA_SLOTS))

@@ -282,6 +282,10 @@ TEST(bad_arguments_never_reach_the_device)
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, UINT64_MAX, 1), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, 0, 0), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, 0, nsi.max_blocks + 1), -EINVAL);
+	/* A count that is nothing but flags in its upper bits. */
+	for (uint32_t bit = 1u << 17; bit < RISER_NVME_FUA; bit <<= 1)
+		CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, 0, bit | 1), -EINVAL);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 1u << 25 | 1, false), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf + 2, 0, 1), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, unmapped, 0, 1), -EFAULT);
 	CHECK_EQ(riser_nvme_ns_set_window(ns, 8, 8), 0);
