@@ -423,6 +423,8 @@ static int try_start(struct nvme_ctrl *c, const struct riser_nvme_admin *cmd,
 		q->timeout *= 10;
 	if (cmd->len)
 		attach_data(c, q, cmd);
+	else if (RISER_NVME_XFER(cmd->sqe.opcode) == RISER_NVME_XFER_FROM_DEVICE)
+		q->sqe.prp1 = to_le64(q->page_iova); /* what nobody asked for goes nowhere else */
 	nvme_areq_submit(c, q);
 	*out = q;
 	return 1;

@@ -307,6 +307,8 @@ TEST(features_and_logs)
 	CHECK_EQ(riser_nvme_set_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, false, 0, 350), 0);
 	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, 0, 0, &value), 0);
 	CHECK_EQ(value & 0xffff, 350);
+	/* Eight bytes come with this one, wanted or not. */
+	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TIMESTAMP, 0, 0, &value), 0);
 	CHECK_EQ(riser_nvme_get_log(c, x, RISER_NVME_LOG_SMART, RISER_NVME_NSID_ALL, 0, &smart,
 				    sizeof(smart)),
 		 0);
