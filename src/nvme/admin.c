@@ -397,13 +397,14 @@ static int try_start(struct nvme_ctrl *c, const struct riser_nvme_admin *cmd,
 		     struct nvme_areq **out)
 {
 	struct nvme_admin *a = &c->admin;
+	size_t mps = (size_t)1 << c->mps_shift;
 	struct nvme_areq *q;
 	bool big = cmd->len > PAGE;
 
 	if (big && a->big_taken)
 		return 0;
 	if (big && !a->big.va) {
-		int rc = dma_alloc(&c->pci->dma, NVME_ADMIN_BIG, PAGE, &a->big, NULL);
+		int rc = dma_alloc(&c->pci->dma, NVME_ADMIN_BIG, mps, &a->big, NULL);
 
 		if (rc)
 			return rc;

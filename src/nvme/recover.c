@@ -182,7 +182,7 @@ static void setup_send(struct nvme_ctrl *c)
 /* Without MDTS a command is as large as one page of PRP entries allows. */
 static uint32_t max_transfer_of(const struct nvme_ctrl *c)
 {
-	uint64_t page = 1ull << c->mps_shift, most = page / 8 * page;
+	uint64_t page = 1ull << c->mps_shift, most = min_of(page / 8 * page, 1ull << 31);
 	unsigned mpsmin = 12 + RISER_NVME_CAP_MPSMIN(c->cap), mdts = c->id->mdts;
 
 	if (mdts && mdts + mpsmin < 40)
