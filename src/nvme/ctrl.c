@@ -14,8 +14,9 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define DEFAULT_RETRIES    4
 #define DEFAULT_RESETS     2
-#define SHUTDOWN_LEAST     (5 * NS_PER_S) /* where the controller names no latency */
-#define DOORBELLS          (2 * 256)      /* queues 0…255 */
+#define SHUTDOWN_LEAST     (5 * NS_PER_S)  /* where the controller names no latency */
+#define SHUTDOWN_MOST      (60 * NS_PER_S) /* whatever it names; Linux has the same */
+#define DOORBELLS          (2 * 256)       /* queues 0…255 */
 
 /* The namespace is chosen behind the controller: nsid=1 and nsid=2 share it. */
 static const char *const not_ours[] = { PCI_DRIVER_KEYS, NULL };
@@ -247,7 +248,8 @@ static bool wait_csts(struct nvme_ctrl *c, uint32_t mask, uint32_t want, uint64_
  */
 static void shut_down(struct nvme_ctrl *c)
 {
-	uint64_t latency = max_of(le32(c->id->rtd3e) * NS_PER_US, (uint64_t)SHUTDOWN_LEAST);
+	uint64_t named = le32(c->id->rtd3e) * NS_PER_US;
+	uint64_t latency = min_of(max_of(named, SHUTDOWN_LEAST), SHUTDOWN_MOST);
 	bool live = c->recover.state == RECOVER_LIVE;
 	uint32_t cc;
 
