@@ -205,7 +205,7 @@ int riser_nvme_open(struct riser *r, const char *uri, const struct riser_nvme_op
 	pthread_mutex_lock(&r->open_lock);
 	h->ctrl = find(r, name);
 	if (h->ctrl)
-		h->ctrl->refs++;
+		__atomic_fetch_add(&h->ctrl->refs, 1, __ATOMIC_RELAXED);
 	else
 		rc = create(r, &u, opts, &h->ctrl, err);
 	pthread_mutex_unlock(&r->open_lock);
@@ -218,6 +218,18 @@ out:
 	else
 		*out = h;
 	return rc;
+}
+
+int nvme_share(const struct riser_nvme *h, struct riser_nvme **out, struct riser_err *err)
+{
+	struct riser_nvme *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return err_set(err, -ENOMEM, "no memory for a controller");
+	n->ctrl = h->ctrl;
+	__atomic_fetch_add(&n->ctrl->refs, 1, __ATOMIC_RELAXED);
+	*out = n;
+	return 0;
 }
 
 /* Wait for bits of CSTS, or for the function's end. Return: whether they came in time. */
@@ -270,6 +282,18 @@ static void shut_down(struct nvme_ctrl *c)
 	nvme_master_off(c);
 }
 
+/* Give a reference back unless it is the last one. */
+static bool put_one_of_many(struct nvme_ctrl *c)
+{
+	unsigned refs = load_relaxed(&c->refs);
+
+	while (refs > 1)
+		if (__atomic_compare_exchange_n(&c->refs, &refs, refs - 1, true, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
 void riser_nvme_close(struct riser_nvme *h)
 {
 	struct nvme_ctrl *c;
@@ -278,15 +302,18 @@ void riser_nvme_close(struct riser_nvme *h)
 	if (!h)
 		return;
 	c = h->ctrl;
+	free(h);
+	if (put_one_of_many(c))
+		return;
 	r = c->r;
 	pthread_mutex_lock(&r->open_lock);
-	if (!--c->refs) {
+	/* Another opener may have come before us. */
+	if (__atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) == 1) {
 		list_del(&c->link);
 		shut_down(c);
 		destroy(c);
 	}
 	pthread_mutex_unlock(&r->open_lock);
-	free(h);
 }
 
 int riser_nvme_reset(struct riser_nvme *h, struct riser_exec *x, struct riser_err *err)

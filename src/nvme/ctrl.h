@@ -115,7 +115,7 @@ struct nvme_ctrl {
 	struct pci_dev *pci;
 	volatile void *db; /* the doorbells, or NULL where they go through the access */
 	struct list link;  /* in struct riser.controllers */
-	unsigned refs;
+	unsigned refs;     /* atomic; the last one goes under open_lock */
 
 	/* Constant once open. */
 	uint64_t cap;
@@ -148,6 +148,12 @@ struct riser_nvme {
 	uint32_t flags;
 	uint8_t admin_allow[32], io_allow[32];
 };
+
+/*
+ * A guarded handle more on the controller of @h, dead or not. Takes no lock, and giving back all
+ * but the last takes none either, so that no owner waits while somebody opens a slow controller.
+ */
+int nvme_share(const struct riser_nvme *h, struct riser_nvme **out, struct riser_err *err);
 
 #define NVME_NS_OPCODES 16 /* Flush to Verify */
 

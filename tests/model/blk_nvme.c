@@ -282,9 +282,25 @@ TEST(removal_ends_in_offline)
 	rig_down(&g);
 }
 
+/* And no other controller takes its place. */
+TEST(a_channel_on_a_device_that_is_gone)
+{
+	struct riser_blk_channel *c2;
+	struct riser_exec *x2;
+	struct rig g;
+
+	SUB(rig_up(&g, "model:nvme?size=64M&fault=gone,opcode=read", RISER_BLK_RDWR));
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 8, g.back, 0), RISER_BLK_OFFLINE);
+	CHECK_EQ(riser_exec_new(g.r, &x2, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(g.b, x2, 0, &c2, &err), -ENODEV);
+	riser_exec_free(x2);
+	rig_down(&g);
+}
+
 TEST_MAIN(CASE(every_operation_with_512_byte_blocks), CASE(every_operation_with_4096_byte_blocks),
 	  CASE(what_exceeds_mdts_is_cut), CASE(memory_that_is_not_reached_is_bounced_and_counted),
 	  CASE(scattered_memory_keeps_to_the_rules_of_prps_or_is_bounced),
 	  CASE(more_io_than_the_queue_takes_waits_its_turn),
 	  CASE(namespaces_share_a_controller_and_a_queue_pair), CASE(no_queue_left_is_said),
-	  CASE(a_status_of_the_device_arrives_with_its_raw_form), CASE(removal_ends_in_offline))
+	  CASE(a_status_of_the_device_arrives_with_its_raw_form), CASE(removal_ends_in_offline),
+	  CASE(a_channel_on_a_device_that_is_gone))

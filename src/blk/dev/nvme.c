@@ -22,7 +22,6 @@
 struct nvme_dev {
 	struct riser_nvme *h;
 	struct riser_nvme_ns *ns;
-	char *uri; /* of the controller */
 };
 
 /* An owner's queue pair on a controller. Touched by the owner's thread alone. */
@@ -206,7 +205,7 @@ static int queue_get(struct blk_owner *o, struct nvme_dev *d, struct nvme_queue 
 	if (!n)
 		return err_set(err, -ENOMEM, "no memory for a queue pair");
 	/* A handle of its own: the devices that share the queue may be closed in any order. */
-	rc = riser_nvme_open(d->h->ctrl->r, d->uri, NULL, &n->h, err);
+	rc = nvme_share(d->h, &n->h, err);
 	if (!rc)
 		rc = riser_nvme_qpair_open(n->h, o->x, NULL, &n->q, err);
 	if (rc) {
@@ -286,7 +285,6 @@ static void nvme_close(struct riser_blk *b)
 
 	riser_nvme_ns_close(d->ns);
 	riser_nvme_close(d->h);
-	free(d->uri);
 	free(d);
 }
 
@@ -349,15 +347,17 @@ static int open_namespace(struct riser *r, const struct uri *u, uint32_t flags, 
 	static const char *const without[] = { "nsid", NULL };
 	const char *nsid = uri_get(u, "nsid");
 	uint64_t n = 0;
+	char *uri;
 	int rc;
 
 	if (nsid && (parse_u64(nsid, &n) || !n || n >= RISER_NVME_NSID_ALL))
 		return err_set(err, -EINVAL, "%s: nsid= wants a number from 1, not '%s'", u->scheme,
 			       nsid);
-	d->uri = uri_canonical(u, without);
-	if (!d->uri)
+	uri = uri_canonical(u, without);
+	if (!uri)
 		return err_set(err, -ENOMEM, "no memory for a URI");
-	rc = riser_nvme_open(r, d->uri, &opts, &d->h, err);
+	rc = riser_nvme_open(r, uri, &opts, &d->h, err);
+	free(uri);
 	return rc ? rc : riser_nvme_ns_open(d->h, NULL, (uint32_t)n, &d->ns, err);
 }
 
