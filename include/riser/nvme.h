@@ -271,7 +271,7 @@ RISER_API void riser_nvme_set_aer_handler(struct riser_nvme *c,
  * @err: filled on failure; may be NULL
  *
  * Return: 0; -ENODEV when it is not there (the sentence lists those that are) or, for 0, when
- * there is not exactly one; -ENOTSUP for extended metadata; -EIO.
+ * there is not exactly one; -ENOTSUP where blocks carry metadata; -EIO.
  */
 RISER_API int riser_nvme_ns_open(struct riser_nvme *c, struct riser_exec *x, uint32_t nsid,
 				 struct riser_nvme_ns **out, struct riser_err *err);
@@ -287,7 +287,7 @@ RISER_API void riser_nvme_ns_close(struct riser_nvme_ns *ns);
  * @nsid: its number
  * @blocks: size in logical blocks
  * @block_size: bytes
- * @metadata: bytes a block, 0 for none
+ * @metadata: bytes a block: 0 for now, see riser_nvme_ns_open()
  * @max_blocks: the largest read or write
  * @id: Identify Namespace data, valid while the namespace is open
  */

@@ -80,11 +80,12 @@ static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
 			       "%s: namespace %u has %llu blocks of 2^%u bytes, which is not "
 			       "possible",
 			       name, ns->nsid, (unsigned long long)ns->nsze, ns->shift);
-	if (ns->ms && ns->id.flbas & 0x10)
+	/* Beside the blocks it would want a pointer of its own in every command; ours is 0. */
+	if (ns->ms)
 		return err_set(err, -ENOTSUP,
-			       "%s: namespace %u carries %u bytes of metadata inside each block: "
+			       "%s: namespace %u carries %u bytes of metadata %s each block: "
 			       "format it without",
-			       name, ns->nsid, ns->ms);
+			       name, ns->nsid, ns->ms, ns->id.flbas & 0x10 ? "inside" : "beside");
 	ns->block_size = 1u << ns->shift;
 	set_limits(ns);
 	return 0;
