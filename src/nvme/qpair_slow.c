@@ -297,7 +297,12 @@ static int step_create(struct riser_nvme_qpair *q)
 	if (status) {
 		base_log(q->c->r, RISER_LOG_ERROR, "%s: queue %u cannot be created: %s",
 			 q->c->pci->name, q->qid, riser_nvme_status_text(status));
-		die(q);
+		if (cq) {
+			die(q);
+		} else { /* the completion queue is there: it goes first, with its memory */
+			q->doomed = true;
+			q->state = QPAIR_DELETE_CQ;
+		}
 		return 1;
 	}
 	if (cq)
@@ -324,7 +329,10 @@ static int step_delete(struct riser_nvme_qpair *q)
 		q->state = QPAIR_DELETE_CQ;
 	} else {
 		reset_rings(q);
-		q->state = q->closing ? QPAIR_CLOSED : QPAIR_CREATE_CQ;
+		if (q->doomed)
+			die(q);
+		else
+			q->state = q->closing ? QPAIR_CLOSED : QPAIR_CREATE_CQ;
 	}
 	return 1;
 }
@@ -381,7 +389,7 @@ static int step(struct riser_nvme_qpair *q)
 			q->state = QPAIR_CLOSED;
 			return 1;
 		}
-		if (load_acquire(&c->dead)) {
+		if (q->doomed || load_acquire(&c->dead)) {
 			die(q);
 			return 1;
 		}

@@ -353,6 +353,31 @@ TEST(a_queue_whose_making_is_lost)
 	SUB(finish());
 }
 
+/* The completion queue that was made already goes again: its number is free for the next. */
+TEST(a_queue_that_is_half_made)
+{
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts), .entries = ENTRIES };
+
+	SUB(begin("status=0x006,opcode=create-sq,times=2"));
+	CHECK_EQ(riser_exec_new(r, &x2, &err), 0);
+	CHECK_EQ(riser_nvme_qpair_open(c, x2, &qopts, &q2, &err), -EIO);
+	riser_exec_free(x2);
+	/* The same to a queue that comes back from a reset. */
+	CHECK_EQ(submit(&ios[0], q, READ, 0), 0);
+	CHECK_EQ(riser_nvme_reset(c, x, &err), 0);
+	SUB(wait_ended(&ios[0], x));
+	CHECK_EQ(ios[0].status, RISER_NVME_HOST_OFFLINE);
+	SUB(takes_nothing(q, x));
+	SUB(open_second());
+	CHECK_EQ(queue_info(q2).qid, 2);
+	CHECK_EQ(run_io(&ios[1], q2, x2, READ, 0), 0);
+	CHECK_EQ(counters().admin[RISER_NVME_ADM_DELETE_CQ], 2);
+	CHECK_EQ(ctrl_info().generation, 1);
+	riser_exec_leave(x2);
+	SUB(close_second());
+	SUB(finish());
+}
+
 TEST(fewer_queues_after_a_reset)
 {
 	SUB(begin(""));
@@ -498,6 +523,7 @@ TEST_MAIN(CASE(a_fatal_status_resets_without_an_abort),
 	  CASE(buffers_given_back_are_left_alone), CASE(an_absent_owner_across_two_resets),
 	  CASE(an_absent_owner_across_removal), CASE(the_starter_stops_polling_in_the_middle),
 	  CASE(a_second_reset_while_queues_are_created), CASE(a_queue_whose_making_is_lost),
-	  CASE(fewer_queues_after_a_reset), CASE(a_completion_that_submits_during_a_drain),
+	  CASE(a_queue_that_is_half_made), CASE(fewer_queues_after_a_reset),
+	  CASE(a_completion_that_submits_during_a_drain),
 	  CASE(closing_a_queue_that_is_being_made_again), CASE(gone_in_the_middle_of_io),
 	  CASE(a_region_mapped_again_at_the_same_address))
