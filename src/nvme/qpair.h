@@ -117,8 +117,7 @@ struct riser_nvme_qpair {
 	struct nvme_areq *req;      /* the create or delete under way */
 	uint32_t target;            /* the generation being drained or created for */
 	bool closing;
-	bool doomed;        /* the controller refused to make it: only to be taken down */
-	bool watches_admin; /* the controller's event, for its executor */
+	bool doomed; /* the controller refused to make it: only to be taken down */
 	uint16_t qid;
 	int vector; /* -1: polled */
 	uint64_t pump_next;

@@ -6,6 +6,7 @@
 #include "base/riser.h"
 #include "nvme/qpair.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,7 +73,9 @@ static int take_vector(struct riser_nvme_qpair *q, struct riser_err *err)
 		}
 		q->vector = (int)v;
 		q->irq.fd = c->vectors[v];
-		q->admin_irq.fd = c->vectors[0];
+		/* A descriptor of its own: an executor's set takes each one once. */
+		q->admin_irq.fd = fcntl(c->vectors[0], F_DUPFD_CLOEXEC, 0);
+		rc = q->admin_irq.fd < 0 ? -errno : 0;
 		break;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -80,10 +83,10 @@ static int take_vector(struct riser_nvme_qpair *q, struct riser_err *err)
 		return err_set(err, rc, "%s: no interrupt vector is to be had (%u in all): poll",
 			       c->pci->name, c->nvectors);
 	rc = exec_watch(q->x, &q->irq, WAITSET_IN);
-	/* Several queues of one executor share the admin event: the first one watches it. */
-	if (!rc && exec_watch(q->x, &q->admin_irq, WAITSET_IN) == 0)
-		q->watches_admin = true;
-	return rc;
+	if (!rc)
+		rc = exec_watch(q->x, &q->admin_irq, WAITSET_IN);
+	return rc ? err_set(err, rc, "%s: an interrupt's event cannot be watched", c->pci->name)
+		  : 0;
 }
 
 static void give_vector(struct riser_nvme_qpair *q)
@@ -93,8 +96,10 @@ static void give_vector(struct riser_nvme_qpair *q)
 	if (q->vector < 0)
 		return;
 	exec_unwatch(q->x, &q->irq);
-	if (q->watches_admin)
+	if (q->admin_irq.fd >= 0) {
 		exec_unwatch(q->x, &q->admin_irq);
+		close(q->admin_irq.fd);
+	}
 	pthread_mutex_lock(&c->lock);
 	c->vectors[q->vector] = -1;
 	if (!c->dead)

@@ -5,6 +5,7 @@
  * who may wait where.
  */
 #include "nvme_bad_day.h"
+#include <poll.h>
 
 static int get_log(void)
 {
@@ -248,12 +249,39 @@ TEST(every_wait_inside_a_completion_is_a_deadlock)
 	SUB(finish());
 }
 
+/* Two queues of one executor, asleep; one goes, and the admin queue still wakes the other. */
+TEST(the_admin_event_outlives_a_queue)
+{
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts),
+					       .flags = RISER_NVME_QPAIR_IRQ };
+	struct riser_nvme_id_ctrl id;
+	struct pollfd pfd = { .events = POLLIN };
+
+	SUB(open_context(0));
+	SUB(open_controller("model:nvme?size=64M", NULL, &qopts));
+	CHECK_EQ(riser_nvme_qpair_open(c, x, &qopts, &q2, &err), 0);
+	riser_nvme_qpair_close(q2);
+	q2 = NULL;
+	CHECK_EQ(riser_nvme_qpair_open(c, x, &qopts, &q2, &err), 0);
+	riser_nvme_qpair_close(q);
+	q = q2;
+	q2 = NULL;
+	do
+		riser_exec_poll(x);
+	while (riser_exec_arm(x) > 0);
+	pfd.fd = riser_exec_fd(x);
+	CHECK_EQ(poll(&pfd, 1, 0), 0);
+	CHECK_EQ(riser_nvme_identify(c, NULL, RISER_NVME_CNS_CTRL, 0, 0, 0, &id), 0);
+	CHECK_EQ(poll(&pfd, 1, 1000), 1);
+	close_all();
+}
+
 TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
 	  CASE(a_lost_change_is_not_repeated),
 	  CASE(an_admin_command_that_is_always_lost_ends_by_the_bound),
 	  CASE(a_bring_up_that_never_ends), CASE(an_interrupted_bring_up_is_repeated),
 	  CASE(aborts_of_an_absent_owner_hold_nobody_up),
 	  CASE(events_are_delivered_and_armed_again_across_resets),
-	  CASE(closing_shuts_down_then_disables),
+	  CASE(the_admin_event_outlives_a_queue), CASE(closing_shuts_down_then_disables),
 	  CASE(closing_in_the_middle_of_a_recovery_disables),
 	  CASE(every_wait_inside_a_completion_is_a_deadlock))
