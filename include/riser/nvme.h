@@ -254,10 +254,12 @@ RISER_API int riser_nvme_reset(struct riser_nvme *c, struct riser_exec *x, struc
 /**
  * riser_nvme_set_aer_handler - hear of asynchronous events (§5.2)
  * @c: the controller
- * @fn: called with dword 0 of the event, from some queue pair's poll; NULL: none
+ * @fn: called with dword 0 of the event, from a queue pair's poll or a synchronous call, in
+ *	whatever thread that is; NULL: none
  * @ctx: first argument of @fn
  *
- * The event is re-armed by the driver; @fn may not wait.
+ * The event is re-armed by the driver; @fn may not wait. A call that is under way in another
+ * thread may end after this returned: @ctx has to live until that thread's poll is over.
  */
 RISER_API void riser_nvme_set_aer_handler(struct riser_nvme *c,
 					  void (*fn)(void *ctx, uint32_t event), void *ctx);
@@ -350,7 +352,7 @@ RISER_API int riser_nvme_qpair_open(struct riser_nvme *c, struct riser_exec *x,
 
 /**
  * riser_nvme_qpair_close - delete the queues
- * @q: the queue pair, or NULL; called by its owner
+ * @q: the queue pair, or NULL; called by its owner, not inside a completion
  *
  * Commands still in flight end first, with the status of an abort by queue deletion or, for
  * writes, RISER_NVME_HOST_UNKNOWN; their completions run inside this call.
