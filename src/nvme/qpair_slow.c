@@ -573,7 +573,10 @@ int nvme_qpair_arm(struct poller *p)
 		return 0;
 	if (q->vector < 0 || q->state != QPAIR_LIVE)
 		return !is_idle(q) || q->state != QPAIR_LIVE ? -EOPNOTSUPP : 0;
-	if (event_ack(q->admin_irq.fd) && nvme_serve(q->c, q->x))
+	/* The event is gone once it was seen: no sleep before a tick had the lock and served it. */
+	if (event_ack(q->admin_irq.fd))
+		q->next_tick = 0;
+	if (!q->next_tick)
 		return 1;
 	/* The device posts, then signals: what comes after the look signals again. */
 	event_ack(q->irq.fd);
