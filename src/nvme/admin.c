@@ -215,8 +215,8 @@ static void event(struct nvme_ctrl *c, unsigned i, uint32_t dw0, uint16_t status
 	struct nvme_admin *a = &c->admin;
 
 	a->aer_armed[i] = false;
-	if (status) { /* not supported, or too many: do not ask again */
-		a->aers = 0;
+	if (status) { /* not supported, or too many: be content with those before it */
+		a->aers = min_of(a->aers, i);
 		return;
 	}
 	c->aers++;

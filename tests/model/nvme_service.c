@@ -276,12 +276,29 @@ TEST(the_admin_event_outlives_a_queue)
 	close_all();
 }
 
+/* AERL says more than is true: what was taken goes on. */
+TEST(fewer_event_requests_than_it_said)
+{
+	SUB(begin_at("model:nvme?size=64M&fault=status=0x105,opcode=aer,nth=3"));
+	events = 0;
+	riser_nvme_set_aer_handler(c, on_event, NULL);
+	for (unsigned i = 1; i <= 8; i++) {
+		SUB(expect_event(i));
+		CHECK_EQ(get_log(), 0);
+		CHECK_EQ(
+			riser_nvme_set_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, false, 0, 350),
+			0);
+	}
+	SUB(finish());
+}
+
 TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
 	  CASE(a_lost_change_is_not_repeated),
 	  CASE(an_admin_command_that_is_always_lost_ends_by_the_bound),
 	  CASE(a_bring_up_that_never_ends), CASE(an_interrupted_bring_up_is_repeated),
 	  CASE(aborts_of_an_absent_owner_hold_nobody_up),
 	  CASE(events_are_delivered_and_armed_again_across_resets),
-	  CASE(the_admin_event_outlives_a_queue), CASE(closing_shuts_down_then_disables),
+	  CASE(the_admin_event_outlives_a_queue), CASE(fewer_event_requests_than_it_said),
+	  CASE(closing_shuts_down_then_disables),
 	  CASE(closing_in_the_middle_of_a_recovery_disables),
 	  CASE(every_wait_inside_a_completion_is_a_deadlock))
