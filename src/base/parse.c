@@ -119,7 +119,7 @@ unsigned parse_distance(const char *a, const char *b)
 const char *parse_nearest(const char *word, const char *const *words)
 {
 	const char *best = NULL;
-	unsigned limit = (unsigned)strlen(word) / 2 + 1, least = min_of(limit, 3u) + 1;
+	unsigned limit = (unsigned)(strlen(word) + 1) / 2, least = min_of(limit, 3u) + 1;
 
 	for (; *words; words++) {
 		unsigned d = parse_distance(word, *words);

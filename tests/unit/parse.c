@@ -82,6 +82,7 @@ TEST(the_nearest_word)
 	CHECK_STR(parse_nearest("raed", words), "read");
 	CHECK_STR(parse_nearest("verfy", words), "verify");
 	CHECK(parse_nearest("zzzzzz", words) == NULL);
+	CHECK(parse_nearest("bets", words) == NULL);
 	CHECK(parse_nearest("", words) == NULL);
 }
 
