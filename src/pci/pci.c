@@ -6,6 +6,7 @@
 #include "base/riser.h"
 #include "base/uri.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,12 +25,21 @@ const struct pci_access *pci_access_find(struct riser *r, const char *scheme)
 static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
 {
 	const char *words[SCHEMES_MAX] = { NULL }, *near;
+	char list[128] = "";
+	size_t len = 0;
 
-	for (unsigned i = 0; i < SCHEMES_MAX - 1 && r->registry->accesses[i]; i++)
+	for (unsigned i = 0; i < SCHEMES_MAX - 1 && r->registry->accesses[i]; i++) {
 		words[i] = r->registry->accesses[i]->scheme;
+		if (len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, " %s:", words[i]);
+	}
 	near = parse_nearest(scheme, words);
-	return err_set(err, -EINVAL, "'%s:' is no way to a PCI function in this build%s%s%s",
-		       scheme, near ? "; did you mean '" : "", near ? near : "", near ? ":'?" : "");
+	if (near)
+		return err_set(err, -EINVAL,
+			       "'%s:' is no way to a PCI function; did you mean '%s:'?", scheme,
+			       near);
+	return err_set(err, -EINVAL, "'%s:' is no way to a PCI function; there is:%s", scheme,
+		       list);
 }
 
 int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct riser_err *err)

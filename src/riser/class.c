@@ -11,6 +11,7 @@
 #include "publish/publish.h"
 #include <errno.h>
 #include <riser/util.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SCHEMES_MAX 64
@@ -65,15 +66,21 @@ const char *riser_schemes(struct riser *r, enum riser_uri_kind kind, unsigned in
 static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
 {
 	const char *words[SCHEMES_MAX] = { NULL }, *near;
+	char list[128] = "";
+	size_t len = 0;
 
 	for (unsigned i = 0; i < SCHEMES_MAX - 1; i++) {
 		words[i] = block_scheme(r, i);
 		if (!words[i])
 			break;
+		if (len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, " %s:", words[i]);
 	}
 	near = parse_nearest(scheme, words);
-	return err_set(err, -EINVAL, "unknown scheme '%s'%s%s%s", scheme,
-		       near ? "; did you mean '" : "", near ? near : "", near ? ":'?" : "");
+	if (near)
+		return err_set(err, -EINVAL, "unknown scheme '%s'; did you mean '%s:'?", scheme,
+			       near);
+	return err_set(err, -EINVAL, "unknown scheme '%s'; there is:%s", scheme, list);
 }
 
 /* May the device lose its data? The way to it says, and what a model's data lies on. */

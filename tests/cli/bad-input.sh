@@ -16,7 +16,10 @@ from()
 }
 
 refuses 2 "riser info: unknown scheme 'modle'; did you mean 'model:'?" info modle:nvme
-refuses 2 "riser info: unknown scheme 'gopher'*" info gopher:disk
+refuses 2 "riser info: unknown scheme 'gopher'; there is: *mem:*model:*" info gopher:disk
+refuses 2 "riser info: unknown scheme 'pci'; there is: *model:*" info 0000:00:02.0
+refuses 2 "riser nvme id-ctrl: 'file:' is no way to a PCI function; there is:* model:*" \
+	nvme id-ctrl /dev/nvme0
 refuses 2 "riser info: an empty URI: *" info ''
 refuses 2 "riser info: mem: *" info mem:lots
 refuses 2 "riser info: file: unknown key 'drect'; did you mean 'direct'?" info 'file:disk?drect=1'
