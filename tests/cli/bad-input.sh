@@ -23,6 +23,7 @@ refuses 2 "riser nvme id-ctrl: 'file:' is no way to a PCI function; there is:* m
 refuses 2 "riser info: an empty URI: *" info ''
 refuses 2 "riser info: mem: *" info mem:lots
 refuses 2 "riser info: file: unknown key 'drect'; did you mean 'direct'?" info 'file:disk?drect=1'
+refuses 2 'riser info: file: wants a path, as in file:disk.img' info file:
 refuses 4 'riser info: cannot open missing: No such file or directory' info missing
 refuses 4 'riser copy: cannot open missing: No such file or directory' copy disk missing
 refuses 4 'riser info: cannot open disk/below: Not a directory' info disk/below

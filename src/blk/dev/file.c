@@ -426,6 +426,8 @@ static int open_path(const struct uri *u, uint32_t flags, bool direct, struct ri
 	int mode = (flags & RISER_BLK_RDWR ? O_RDWR : O_RDONLY) | (direct ? O_DIRECT : 0), fd, rc;
 	uint64_t create = 0;
 
+	if (!*u->rest)
+		return err_set(err, -EINVAL, "file: wants a path, as in file:disk.img");
 	mode |= O_CLOEXEC | O_NOCTTY;
 	rc = uri_get_size(u, "create", &create, err);
 	if (rc)
