@@ -93,7 +93,10 @@ static void print_text(const struct dev *d, const struct riser_nvme_info *ctrl)
 	printf("  size             %" PRIu64 " bytes (%s)\n", d->bytes, size);
 	printf("  blocks           %u bytes, physical %u\n", i->logical_block, i->physical_block);
 	printf("  largest I/O      %s\n", max);
-	printf("  buffers          aligned to %u bytes, others are copied\n", i->buf_align);
+	if (i->buf_align > 1)
+		printf("  buffers          aligned to %u bytes, others are copied\n", i->buf_align);
+	else
+		printf("  buffers          at any address\n");
 	printf("  write cache      %s\n",
 	       i->write_cache ? "volatile; flush means something" : "none");
 	printf("  can also do      %s%s%s%s%s\n", i->discard ? "trim " : "",
