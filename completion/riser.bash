@@ -24,6 +24,12 @@ _riser_schemes()
 		sed -n '/"schemes"/,/"publish"/s/^ *"\([a-z0-9+-]*\)",\{0,1\}$/\1:/p' | sort -u
 }
 
+_riser_publishers()
+{
+	"$1" list --json 2>/dev/null |
+		sed -n '/"publish"/,/\]/s/^ *"\([a-z0-9+-]*\)",\{0,1\}$/\1:/p'
+}
+
 _riser()
 {
 	local riser=${COMP_WORDS[0]} line=${COMP_LINE:0:COMP_POINT} cur verb words
@@ -46,7 +52,15 @@ _riser()
 		fi
 		words=$(_riser_words "$riser" "$verb.${typed[2]}")
 	fi
-	if [[ $cur == -* ]]; then
+	if [[ $verb == help && $cur != -* ]]; then
+		words=$(_riser_verbs "$riser")
+		if ((${#typed[@]} > 3)); then words=$(_riser_words "$riser" "${typed[2]}"); fi
+		if [[ $words == *--* ]]; then words=; fi
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+	elif [[ $verb == publish && $cur != -* && $cur != *:* ]] && ((${#typed[@]} == 4)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_riser_publishers "$riser")" -- "$cur")
+		return
+	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	elif [[ $cur != *:* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_riser_schemes "$riser")" -f -- "$cur")

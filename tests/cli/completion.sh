@@ -43,6 +43,9 @@ try 'every option of every verb' every_option
 try 'options that begin so' completes 'riser read mem:1M --le' --length=
 touch image.img
 try 'schemes and files' completes 'riser info m' mem: model:
+try 'publishers behind the URI' completes 'riser publish mem:1M ' nbd:
+try 'verbs behind help' completes 'riser help ver' verify version
+try 'verbs below a verb behind help' completes 'riser help nvme id-' id-ctrl id-ns
 try 'a file' completes 'riser info im' image.img
 try 'no proposal inside a URI' completes 'riser info mem:' ''
 tap_end
