@@ -44,8 +44,10 @@ static int unknown_verb(struct cli *c, const struct cmd *const *cmds, const char
 		return cli_fail(c, CLI_USAGE, "unknown option '%s' (riser --help lists the verbs)",
 				word);
 	near = riser_nearest(word, words);
-	return cli_fail(c, CLI_USAGE, "unknown verb '%s'%s%s%s", word,
-			near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	if (near)
+		return cli_fail(c, CLI_USAGE, "unknown verb '%s'; did you mean '%s'?", word, near);
+	return cli_fail(c, CLI_USAGE, "unknown verb '%s' (riser%s%s --help lists them)", word,
+			*c->verb ? " " : "", c->verb);
 }
 
 int cli_resolve(struct cli *c, const struct cmd *const *cmds, int argc, char **argv)

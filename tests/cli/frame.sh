@@ -71,7 +71,8 @@ try 'list knows the schemes' gives True \
 	'{"file", "mem", "null"} <= set(j["schemes"]["block"])' list --json
 
 refuses 2 "riser: unknown verb 'raed'; did you mean 'read'?" raed
-refuses 2 "riser: unknown verb 'xyzzyxyzzy'" xyzzyxyzzy
+refuses 2 "riser: unknown verb 'xyzzyxyzzy' (riser --help lists them)" xyzzyxyzzy
+refuses 2 "riser nvme: unknown verb 'list' (riser nvme --help lists them)" nvme list
 refuses 2 "riser: unknown option '--nope' *" --nope
 refuses 2 'riser read: missing argument URI (riser read URI)' read
 refuses 2 'riser copy: missing argument DST (riser copy SRC DST)' copy mem:1M
