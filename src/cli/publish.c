@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 /*
- * Hand a device on to other programs, in the foreground, until SIGINT or SIGTERM, or until the
- * command of --run ends. Signals arrive through a descriptor, so that one poll(2) waits for
+ * Hand a device on to other programs, in the foreground, until SIGINT, SIGTERM or SIGHUP, or until
+ * the command of --run ends. Signals arrive through a descriptor, so that one poll(2) waits for
  * clients, device, child and user alike.
  */
 #include "cli/dev.h"
@@ -94,11 +94,15 @@ static int private_socket(struct publication *p)
 
 static int take_signals(struct publication *p)
 {
+	struct sigaction hup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	/* A terminal that is closed; but not under nohup, which a signalfd would not know of. */
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, &p->before);
 	p->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -41,7 +41,7 @@ stops()
 	local pid code=0
 
 	rm -f where
-	"$riser" publish "$2" nbd: --socket s --readonly >where &
+	env --default-signal=HUP "$riser" publish "$2" nbd: --socket s --readonly >where &
 	pid=$!
 	started where
 	[ "$(cat where)" = 'nbd+unix:///?socket=s' ]
@@ -113,6 +113,7 @@ try 'the command finds uri and socket' command_sees_socket_and_uri
 try "the command's exit code is ours" command_decides_the_exit_code
 try 'SIGINT stops cleanly' stops INT disk
 try 'SIGTERM stops cleanly' stops TERM disk
+try 'SIGHUP stops cleanly' stops HUP disk
 try 'SIGTERM stops what has a thread' stops TERM 'model:nvme?mode=thread'
 try 'a signal ends the command while it is still served' ends_the_command_first
 try 'a stale socket is replaced' replaces_a_stale_socket
