@@ -27,9 +27,9 @@ static const struct field fields[] = {
 	{ 0 },
 };
 
-static void print_text(const struct riser_nvme_error_entry *e, unsigned n)
+static void print_text(const char *uri, const struct riser_nvme_error_entry *e, unsigned n)
 {
-	printf("Error Log Entries for entries:%u\n", n);
+	printf("Error Log Entries for device:%s entries:%u\n", uri, n);
 	for (unsigned i = 0; i < n; i++) {
 		/* Bit 0 is the phase, the status is above. */
 		uint32_t status = le16(e[i].status) >> 1;
@@ -75,7 +75,7 @@ static int show(struct nvme_dev *n, const struct args *a)
 	else if (n->c->format == FORMAT_JSON)
 		print_json(e, count);
 	else
-		print_text(e, count);
+		print_text(n->uri, e, count);
 	free(e);
 	return rc;
 }

@@ -14,7 +14,7 @@ static const struct field fields[] = {
 	F_AS("frs6", frs[5], TEXT), F_AS("frs7", frs[6], TEXT), { 0 },
 };
 
-static void show(struct cli *c, const struct riser_nvme_fw_slot *log)
+static void show(struct cli *c, const char *uri, const struct riser_nvme_fw_slot *log)
 {
 	struct json j;
 
@@ -25,7 +25,7 @@ static void show(struct cli *c, const struct riser_nvme_fw_slot *log)
 		json_end(&j);
 		return;
 	}
-	printf("Firmware Log:\n");
+	printf("Firmware Log for device:%s\n", uri);
 	fields_print(fields, log, 5);
 }
 
@@ -47,7 +47,7 @@ static int run(struct cli *c)
 	else if (c->format == FORMAT_BINARY || a.binary)
 		print_binary(&log, sizeof(log));
 	else
-		show(c, &log);
+		show(c, n.uri, &log);
 out:
 	nvme_close(&n);
 	return rc;

@@ -37,9 +37,9 @@ static const struct field fields[] = {
 };
 
 /* A sensor that isn't there reports 0. */
-static void print_text(uint32_t nsid, const struct riser_nvme_smart *s)
+static void print_text(const char *uri, uint32_t nsid, const struct riser_nvme_smart *s)
 {
-	printf("Smart Log for namespace-id:%x\n", nsid);
+	printf("Smart Log for NVME device:%s namespace-id:%x\n", uri, nsid);
 	fields_print(fields, s, 40);
 	for (unsigned i = 0; i < array_len(s->temp_sensor); i++)
 		if (le16(s->temp_sensor[i]))
@@ -83,7 +83,7 @@ static int run(struct cli *c)
 	else if (c->format == FORMAT_JSON)
 		print_json(&s);
 	else
-		print_text(a.nsid, &s);
+		print_text(n.uri, a.nsid, &s);
 out:
 	nvme_close(&n);
 	return rc;
