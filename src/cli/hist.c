@@ -70,7 +70,7 @@ static void print_row(uint64_t low, uint64_t n, uint64_t most)
 		printf("  %6" PRIu64 " us", low / 1000);
 	else
 		printf("  %6" PRIu64 " ms", low / 1000000);
-	printf(" %12" PRIu64 "  %s\n", n, bar);
+	printf(" %12" PRIu64 "%s%s\n", n, len ? "  " : "", bar);
 }
 
 void hist_print(const struct hist *h)
