@@ -72,7 +72,7 @@ vanishing() { says 0 "$note" write model:nvme < <(head -c 512 data); }
 try 'write says that the data vanishes' vanishing
 refuses 1 'riser read: read of * at byte 2097152 failed: MEDIUM (0x281, Unrecovered Read Error)' \
 	read 'model:nvme?size=4M&fault=status=0x281,opcode=read,lba=4096'
-refuses 4 'riser read: read of * failed: OFFLINE*' \
+refuses 4 'riser read: read of * failed: OFFLINE (the device is gone)' \
 	read 'model:nvme?fault=gone,opcode=read,nth=5' --length 16M
 refuses 4 'riser info: *: no namespace 7; there is 1' info 'model:nvme?nsid=7'
 refuses 4 'riser info: *: 2 namespaces (1, 2): choose one with nsid=' info 'model:nvme?namespaces=2'
