@@ -102,8 +102,9 @@ static void print_text(const struct dev *d, const struct riser_nvme_info *ctrl)
 	printf("  can also do      %s%s%s%s%s\n", i->discard ? "trim " : "",
 	       i->write_zeroes ? "zero " : "", i->compare ? "compare " : "", i->fua ? "fua" : "",
 	       i->discard || i->write_zeroes || i->compare || i->fua ? "" : "nothing else");
-	printf("  destroying       %s\n",
-	       riser_blk_is_safe_to_destroy(d->b) ? "harms nobody" : "wants --yes-destroy-data");
+	printf("  destroying       %s\n", riser_blk_is_safe_to_destroy(d->b)
+						  ? "goes without --yes-destroy-data"
+						  : "wants --yes-destroy-data");
 	if (dev_vanishes(d->uri))
 		printf("  data             in memory: it vanishes with this process (no backing=FILE)\n");
 	if (ctrl)
