@@ -157,7 +157,7 @@ static int add_drive(struct launch *l, unsigned number, const char *text, struct
 				      option(text, "format") || option(text, "driver")
 					      ? ""
 					      : ",format=raw");
-	if (text && stat(text, &st)) {
+	if (text && (stat(text, &st) || access(text, R_OK | W_OK))) {
 		int rc = -errno;
 
 		return err_set(err, rc, "qtest: drive '%s': %s", text, strerror(-rc));
