@@ -473,12 +473,13 @@ RISER_API int riser_nvme_deallocate(struct riser_nvme_qpair *q, struct riser_nvm
  * @q: the queue pair; called by its owner
  * @req: the caller's end
  * @sqe: the command, copied; cid, PRPs and PSDT are the driver's
- * @buf: as for riser_nvme_read(), or NULL
- * @len: bytes of @buf
+ * @buf: as for riser_nvme_read(); NULL for a command that transfers nothing
+ * @len: bytes of @buf: as many as the command transfers, which the driver cannot know
  *
- * The guard holds for it: opcodes that are not known to be harmless need RISER_NVME_RDWR.
+ * The guard holds for it: opcodes that are not known to be harmless need RISER_NVME_RDWR. The
+ * window of riser_nvme_ns_set_window() does not: it belongs to a struct riser_nvme_ns.
  *
- * Return: as riser_nvme_write().
+ * Return: as riser_nvme_write(); -EINVAL also where the opcode transfers data and @len is 0.
  */
 RISER_API int riser_nvme_io(struct riser_nvme_qpair *q, struct riser_nvme_req *req,
 			    const struct riser_nvme_sqe *sqe, void *buf, size_t len);

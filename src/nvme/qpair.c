@@ -291,6 +291,9 @@ int riser_nvme_io(struct riser_nvme_qpair *q, struct riser_nvme_req *req,
 		return -EPERM;
 	if (len > q->c->max_transfer || (len && !buf))
 		return -EINVAL;
+	/* Data with no place to go would go to address 0. */
+	if (!len && RISER_NVME_XFER(sqe->opcode) != RISER_NVME_XFER_NONE)
+		return -EINVAL;
 	if (!t)
 		return full(q);
 	t->prp1 = t->prp2 = 0;

@@ -237,6 +237,7 @@ TEST(raw_commands_leave_no_trace)
 	sqe.cdw13 = riser_le32_of(0x1); /* a dataset management hint */
 	CHECK_EQ(wait_io(&io, riser_nvme_io(q, &io.req, &sqe, buf + 4096, 4096)), 0);
 	CHECK_EQ(memcmp(buf, buf + 4096, 4096), 0);
+	CHECK_EQ(riser_nvme_io(q, &io.req, &sqe, NULL, 0), -EINVAL); /* data, but no buffer */
 	for (unsigned i = 0; i < 2 * info.entries; i++) {
 		memset(buf + 4096, 0, 4096);
 		CHECK_EQ(wait_io(&io, riser_nvme_read(q, ns, &io.req, buf + 4096, 0,
