@@ -498,7 +498,8 @@ RISER_API void riser_nvme_qpair_kick(struct riser_nvme_qpair *q);
  * riser_exec_poll() of the owner does this too; a loop with nothing but one queue pair may call
  * this alone.
  *
- * Return: completions whose @done ran, or -EDEADLK from inside a completion.
+ * Return: how many things were done: completions, and now and then a step of the controller's
+ * service; -EDEADLK from inside a completion.
  */
 RISER_API int riser_nvme_qpair_poll(struct riser_nvme_qpair *q, unsigned max);
 

@@ -402,14 +402,20 @@ static inline bool pump(struct riser_nvme_qpair *q)
 /*
  * The time has come to look at deadlines, but only once the device has nothing more to say: an
  * inline model may need many pumps for what it did long ago, while its owner was away. Others may
- * keep it busy for ever, hence the bound. @n and @max as for reap(). Return: things done.
+ * keep it busy for ever, hence the bound. An owner who takes fewer completions than come (@n is
+ * @max) is left alone for as long as a command may take; then what waits in the queue is spared by
+ * name, see nvme_qpair_tick(). @n and @max as for reap(). Return: things done.
  */
 cold
 static unsigned look(struct riser_nvme_qpair *q, unsigned n, unsigned max)
 {
+	if (n == max && q->x->now - q->next_tick < q->c->io_timeout)
+		return n;
 	for (uint32_t i = 0; i < q->entries && pump(q); i++) {
 		unsigned before = n;
 
+		if (n == max)
+			continue;
 		q->x->in_cb++;
 		n = reap(q, n, max);
 		q->x->in_cb--;
@@ -440,7 +446,7 @@ static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair
 	q->x->in_cb--;
 	if (n)
 		doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
-	if (tick_is_due(q) && n < max)
+	if (tick_is_due(q))
 		n = look(q, n, max);
 	return (int)n;
 }

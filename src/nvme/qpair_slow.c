@@ -493,6 +493,23 @@ static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, u
 	}
 }
 
+/* Has the device completed it, and only its owner not looked? */
+static bool posted(const struct riser_nvme_qpair *q, const struct nvme_tracker *t)
+{
+	struct riser_nvme_qpair ahead = *q; /* a head of our own */
+
+	for (uint32_t i = 0; i < q->entries; i++) {
+		uint32_t x = nvme_peek(&ahead);
+
+		if (x & LIVE_ODD)
+			return false;
+		if ((x & 0xffff) == (t->live & 0xffff))
+			return true;
+		nvme_advance(&ahead);
+	}
+	return false;
+}
+
 /* Under the lock. Return: true while something should be looked at soon. */
 static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 {
@@ -501,7 +518,7 @@ static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 	for (uint32_t i = 0; i < q->entries; i++) {
 		struct nvme_tracker *t = &q->trackers[i];
 
-		if (nvme_in_flight(t) && t->history.refused) {
+		if (nvme_in_flight(t) && t->history.refused && !posted(q, t)) {
 			/* It was not that the command had just completed: drop the queue. */
 			base_log(q->c->r, RISER_LOG_WARN,
 				 "%s: queue %u: the Abort was refused; deleting the queue",
@@ -513,7 +530,8 @@ static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 			abort_answered(q, t, now);
 		else if (nvme_in_flight(t) && !t->history.stamp)
 			t->history.stamp = stamp(now);
-		else if (nvme_in_flight(t) && !t->abort && age(t, now) >= q->c->io_timeout)
+		else if (nvme_in_flight(t) && !t->abort && age(t, now) >= q->c->io_timeout &&
+			 !posted(q, t))
 			overdue(q, t, now);
 		soon |= t->abort || t->history.refused;
 		if (q->c->gen != q->gen)

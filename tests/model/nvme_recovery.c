@@ -76,6 +76,29 @@ TEST(owner_away_from_a_slow_device_no_abort)
 	SUB(finish());
 }
 
+/* The stream never lets a capped poll see the end of the queue, and yet somebody must look. */
+TEST(a_lost_read_beside_a_busy_stream_is_noticed)
+{
+	SUB(begin("lost,opcode=read,nth=1"));
+	CHECK_EQ(submit(&ios[0], q, READ, 0), 0);
+	for (unsigned i = 1; i <= 8; i++)
+		CHECK_EQ(submit(&ios[i], q, READ, i), 0);
+	for (unsigned second = 0; !ios[0].dones && second < 300; second++) {
+		nobody_polls_for(SECOND); /* what was submitted is completed meanwhile */
+		CHECK(riser_nvme_qpair_poll(q, 1) >= 1);
+		for (unsigned i = 1; i <= 8; i++)
+			if (ios[i].dones)
+				CHECK_EQ(submit(&ios[i], q, READ, i), 0);
+	}
+	CHECK_EQ(ios[0].dones, 1);
+	CHECK_EQ(ios[0].status, 0);
+	CHECK_EQ(ctrl_info().aborts, 1);
+	CHECK_EQ(ctrl_info().retries, 1);
+	for (unsigned i = 1; i <= 8; i++)
+		SUB(wait_ended(&ios[i], x));
+	SUB(finish());
+}
+
 /* ---- One command ---- */
 
 TEST(a_lost_read_is_aborted_and_sent_again)
@@ -336,13 +359,15 @@ TEST(a_lost_delete_resets_the_controller)
 
 TEST_MAIN(CASE(idle_a_minute_then_submit_once_no_abort),
 	  CASE(owner_away_with_a_full_queue_and_capped_polls_no_abort),
-	  CASE(owner_away_from_a_slow_device_no_abort), CASE(a_lost_read_is_aborted_and_sent_again),
-	  CASE(a_lost_write_has_an_unknown_outcome), CASE(a_lost_flush_is_sent_again),
-	  CASE(many_lost_reads_are_all_sent_again), CASE(a_status_of_the_device_is_told_as_it_is),
-	  CASE(an_abort_lies), CASE(the_command_completes_before_its_abort),
-	  CASE(the_last_tracker_waits_for_an_answer), CASE(the_abort_is_lost),
-	  CASE(the_abort_is_answered_late), CASE(the_aborts_entry_comes_first),
-	  CASE(an_abort_that_we_did_not_ask_for), CASE(a_late_completion_touches_nothing),
+	  CASE(owner_away_from_a_slow_device_no_abort),
+	  CASE(a_lost_read_beside_a_busy_stream_is_noticed),
+	  CASE(a_lost_read_is_aborted_and_sent_again), CASE(a_lost_write_has_an_unknown_outcome),
+	  CASE(a_lost_flush_is_sent_again), CASE(many_lost_reads_are_all_sent_again),
+	  CASE(a_status_of_the_device_is_told_as_it_is), CASE(an_abort_lies),
+	  CASE(the_command_completes_before_its_abort), CASE(the_last_tracker_waits_for_an_answer),
+	  CASE(the_abort_is_lost), CASE(the_abort_is_answered_late),
+	  CASE(the_aborts_entry_comes_first), CASE(an_abort_that_we_did_not_ask_for),
+	  CASE(a_late_completion_touches_nothing),
 	  CASE(a_refused_abort_drops_the_queue_and_no_other),
 	  CASE(a_queue_that_cannot_be_deleted_resets_the_controller),
 	  CASE(a_lost_delete_resets_the_controller))
