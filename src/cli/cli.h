@@ -71,6 +71,7 @@ struct cli;
 #define CMD_DESTROYS (1u << 0) /* --yes-destroy-data */
 #define CMD_PROGRESS (1u << 1) /* --progress=FD */
 #define CMD_FORMAT   (1u << 2) /* -o normal|json|binary */
+#define CMD_RAW      (1u << 3) /* --raw-binary, as -o binary */
 
 /**
  * struct cmd - one subcommand
@@ -106,7 +107,7 @@ enum cli_format { FORMAT_NORMAL, FORMAT_JSON, FORMAT_BINARY };
  * @argv: likewise
  * @arg: arguments that are no options, as @cmd->args names them; NULL where left out
  * @common: values of the options that several subcommands share
- * @format: --json and -o in one
+ * @format: --json, -o and --raw-binary in one
  * @r: the context, once cli_context() made it
  * @x: the executor, likewise
  * @err: for set-up functions of the library
@@ -121,6 +122,7 @@ struct cli {
 		bool json;
 		bool verbose;
 		bool yes;
+		bool raw;
 		uint32_t progress_fd;
 		const char *format;
 	} common;

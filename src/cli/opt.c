@@ -9,6 +9,10 @@
 
 static const char *const formats[] = { "normal", "json", "binary", NULL };
 
+static const struct opt raw_opts[] = {
+	{ "raw-binary", 'b', OPT_IS_BOOL(struct cli_common, raw), NULL, "as -o binary" },
+	{ 0 },
+};
 static const struct opt destroy_opts[] = {
 	{ "yes-destroy-data", 0, OPT_IS_BOOL(struct cli_common, yes), NULL,
 	  "overwrite data on a device that is not a model, mem:, null:, qtest: or a file" },
@@ -38,6 +42,8 @@ static unsigned tables_of(const struct cmd *cmd, const struct opt **t)
 
 	if (cmd->opts)
 		t[n++] = cmd->opts;
+	if (cmd->flags & CMD_RAW)
+		t[n++] = raw_opts;
 	if (cmd->flags & CMD_DESTROYS)
 		t[n++] = destroy_opts;
 	if (cmd->flags & CMD_PROGRESS)
@@ -50,7 +56,7 @@ static unsigned tables_of(const struct cmd *cmd, const struct opt **t)
 
 const struct opt *cli_opts(const struct cmd *cmd, unsigned index)
 {
-	const struct opt *t[5];
+	const struct opt *t[6];
 	unsigned n = tables_of(cmd, t);
 
 	for (unsigned i = 0; i < n; i++)
@@ -247,5 +253,7 @@ int cli_parse(struct cli *c, void *values)
 			c->format = (enum cli_format)i;
 	if (c->common.json)
 		c->format = FORMAT_JSON;
+	if (c->common.raw)
+		c->format = FORMAT_BINARY;
 	return check_args(c, given, surplus);
 }

@@ -2,10 +2,6 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
 
-struct args {
-	bool binary;
-};
-
 #define EFFECT_SUPPORTED (1u << 0)
 
 /* Bits of an entry (figure 210), in nvme-cli's letters. */
@@ -56,10 +52,9 @@ static void show(struct cli *c, const struct riser_nvme_effects *log)
 
 static int run(struct cli *c)
 {
-	struct args a = { 0 };
 	struct nvme_dev n = { 0 };
 	struct riser_nvme_effects log;
-	int rc = cli_parse(c, &a);
+	int rc = cli_parse(c, NULL);
 
 	if (!rc)
 		rc = nvme_open(c, &n, 0);
@@ -69,7 +64,7 @@ static int run(struct cli *c)
 				sizeof(log));
 	if (rc)
 		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY || a.binary)
+	else if (c->format == FORMAT_BINARY)
 		print_binary(&log, sizeof(log));
 	else
 		show(c, &log);
@@ -78,17 +73,11 @@ out:
 	return rc;
 }
 
-static const struct opt opts[] = {
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
-	{ 0 },
-};
-
 const struct cmd cmd_nvme_effects_log = {
 	.name = "effects-log",
 	.args = "URI",
 	.summary = "which commands are supported, and what they change",
 	.example = "riser nvme effects-log model:nvme",
-	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };

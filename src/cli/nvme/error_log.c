@@ -6,7 +6,6 @@
 
 struct args {
 	uint32_t entries;
-	bool binary;
 };
 
 #define F(member, how)          FIELD(riser_nvme_error_entry, member, how)
@@ -70,7 +69,7 @@ static int show(struct nvme_dev *n, const struct args *a)
 				len);
 	if (rc)
 		rc = nvme_fail(n, "get log page", rc);
-	else if (n->c->format == FORMAT_BINARY || a->binary)
+	else if (n->c->format == FORMAT_BINARY)
 		print_binary(e, len);
 	else if (n->c->format == FORMAT_JSON)
 		print_json(e, count);
@@ -99,7 +98,6 @@ static int run(struct cli *c)
 static const struct opt opts[] = {
 	{ "log-entries", 'e', OPT_IS_NUM32(struct args, entries), "NUM",
 	  "at most so many; default 64" },
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
 	{ 0 },
 };
 
@@ -109,6 +107,6 @@ const struct cmd cmd_nvme_error_log = {
 	.summary = "the controller's last errors",
 	.example = "riser nvme error-log model:nvme",
 	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };

@@ -2,10 +2,6 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
 
-struct args {
-	bool binary;
-};
-
 #define F_AS(text, member, how) FIELD_AS(text, riser_nvme_fw_slot, member, how)
 
 static const struct field fields[] = {
@@ -31,10 +27,9 @@ static void show(struct cli *c, const char *uri, const struct riser_nvme_fw_slot
 
 static int run(struct cli *c)
 {
-	struct args a = { 0 };
 	struct nvme_dev n = { 0 };
 	struct riser_nvme_fw_slot log;
-	int rc = cli_parse(c, &a);
+	int rc = cli_parse(c, NULL);
 
 	if (!rc)
 		rc = nvme_open(c, &n, 0);
@@ -44,7 +39,7 @@ static int run(struct cli *c)
 				sizeof(log));
 	if (rc)
 		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY || a.binary)
+	else if (c->format == FORMAT_BINARY)
 		print_binary(&log, sizeof(log));
 	else
 		show(c, n.uri, &log);
@@ -53,17 +48,11 @@ out:
 	return rc;
 }
 
-static const struct opt opts[] = {
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
-	{ 0 },
-};
-
 const struct cmd cmd_nvme_fw_log = {
 	.name = "fw-log",
 	.args = "URI",
 	.summary = "the firmware slots",
 	.example = "riser nvme fw-log model:nvme",
-	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };

@@ -2,10 +2,6 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
 
-struct args {
-	bool binary;
-};
-
 #define F(member, how)          FIELD(riser_nvme_id_ctrl, member, how)
 #define F_AS(text, member, how) FIELD_AS(text, riser_nvme_id_ctrl, member, how)
 
@@ -150,15 +146,14 @@ static void print_json(const struct riser_nvme_id_ctrl *id)
 
 static int run(struct cli *c)
 {
-	struct args a = { 0 };
 	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
+	int rc = cli_parse(c, NULL);
 
 	if (!rc)
 		rc = nvme_open(c, &n, 0);
 	if (rc)
 		goto out;
-	if (c->format == FORMAT_BINARY || a.binary)
+	if (c->format == FORMAT_BINARY)
 		print_binary(riser_nvme_id(n.ctrl), sizeof(struct riser_nvme_id_ctrl));
 	else if (c->format == FORMAT_JSON)
 		print_json(riser_nvme_id(n.ctrl));
@@ -169,17 +164,11 @@ out:
 	return rc;
 }
 
-static const struct opt opts[] = {
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
-	{ 0 },
-};
-
 const struct cmd cmd_nvme_id_ctrl = {
 	.name = "id-ctrl",
 	.args = "URI",
 	.summary = "Identify Controller",
 	.example = "riser nvme id-ctrl model:nvme",
-	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };

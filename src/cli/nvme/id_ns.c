@@ -5,7 +5,6 @@
 
 struct args {
 	uint32_t nsid;
-	bool binary;
 };
 
 #define F(member, how) FIELD(riser_nvme_id_ns, member, how)
@@ -79,7 +78,7 @@ static int show(struct nvme_dev *n, const struct args *a)
 	rc = nvme_identify_ns(n, nsid, &id);
 	if (rc)
 		return rc;
-	if (n->c->format == FORMAT_BINARY || a->binary)
+	if (n->c->format == FORMAT_BINARY)
 		print_binary(&id, sizeof(id));
 	else if (n->c->format == FORMAT_JSON)
 		print_json(nsid, &id);
@@ -105,7 +104,6 @@ static int run(struct cli *c)
 static const struct opt opts[] = {
 	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
 	  "default: the URI's nsid=, or the only one" },
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
 	{ 0 },
 };
 
@@ -115,6 +113,6 @@ const struct cmd cmd_nvme_id_ns = {
 	.summary = "Identify Namespace",
 	.example = "riser nvme id-ns model:nvme -n 1",
 	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };

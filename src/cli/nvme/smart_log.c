@@ -4,7 +4,6 @@
 
 struct args {
 	uint32_t nsid;
-	bool binary;
 };
 
 #define F(member, how)          FIELD(riser_nvme_smart, member, how)
@@ -78,7 +77,7 @@ static int run(struct cli *c)
 	rc = riser_nvme_get_log(n.ctrl, c->x, RISER_NVME_LOG_SMART, a.nsid, 0, &s, sizeof(s));
 	if (rc)
 		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY || a.binary)
+	else if (c->format == FORMAT_BINARY)
 		print_binary(&s, sizeof(s));
 	else if (c->format == FORMAT_JSON)
 		print_json(&s);
@@ -91,7 +90,6 @@ out:
 
 static const struct opt opts[] = {
 	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM", "default: the controller" },
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "as -o binary" },
 	{ 0 },
 };
 
@@ -101,6 +99,6 @@ const struct cmd cmd_nvme_smart_log = {
 	.summary = "health: temperature, wear, what was read and written",
 	.example = "riser nvme smart-log model:nvme",
 	.opts = opts,
-	.flags = CMD_FORMAT,
+	.flags = CMD_FORMAT | CMD_RAW,
 	.run = run,
 };
