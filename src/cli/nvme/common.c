@@ -73,6 +73,22 @@ void nvme_close(struct nvme_dev *n)
 	riser_nvme_close(n->ctrl);
 }
 
+int nvme_run(struct cli *c, void *args, unsigned flags, int (*check)(struct cli *c, void *args),
+	     int (*act)(struct nvme_dev *n, void *args))
+{
+	struct nvme_dev n = { 0 };
+	int rc = cli_parse(c, args);
+
+	if (!rc && check)
+		rc = check(c, args);
+	if (!rc)
+		rc = nvme_open(c, &n, flags);
+	if (!rc)
+		rc = act(&n, args);
+	nvme_close(&n);
+	return rc;
+}
+
 static int exit_of_status(int64_t status)
 {
 	if (status < 0)
@@ -144,6 +160,20 @@ int64_t nvme_io(struct nvme_dev *n, const struct riser_nvme_sqe *sqe, void *buf,
 	return w.status;
 }
 
+int nvme_admin(struct nvme_dev *n, const char *what, struct riser_nvme_admin *cmd)
+{
+	int rc = riser_nvme_admin(n->ctrl, n->c->x, cmd);
+
+	return rc ? nvme_fail(n, what, rc) : 0;
+}
+
+int nvme_get_log(struct nvme_dev *n, uint8_t lid, uint32_t nsid, void *buf, size_t len)
+{
+	int rc = riser_nvme_get_log(n->ctrl, n->c->x, lid, nsid, 0, buf, (uint32_t)len);
+
+	return rc ? nvme_fail(n, "get log page", rc) : 0;
+}
+
 int nvme_identify_ns(struct nvme_dev *n, uint32_t nsid, struct riser_nvme_id_ns *out)
 {
 	int rc = riser_nvme_identify(n->ctrl, n->c->x, RISER_NVME_CNS_NS, nsid, 0, 0, out);
@@ -153,6 +183,30 @@ int nvme_identify_ns(struct nvme_dev *n, uint32_t nsid, struct riser_nvme_id_ns 
 	/* A namespace that is not active is all zeroes (§5.17.2.1). */
 	if (!le64(out->nsze))
 		return cli_fail(n->c, CLI_MISSING, "%s has no active namespace %u", n->uri, nsid);
+	return 0;
+}
+
+int nvme_show(const struct cli *c, const struct view *v, const void *what, const void *data,
+	      size_t len)
+{
+	struct json j;
+
+	switch (c->format) {
+	case FORMAT_NORMAL:
+		if (v->text)
+			v->text(what);
+		break;
+	case FORMAT_JSON:
+		json_init(&j, stdout);
+		json_object(&j, NULL);
+		v->json(&j, what);
+		json_end(&j);
+		break;
+	case FORMAT_BINARY:
+		if (len)
+			print_binary(data, len);
+		break;
+	}
 	return 0;
 }
 

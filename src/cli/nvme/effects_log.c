@@ -34,43 +34,34 @@ static void json_half(struct json *j, const char *key, const riser_le32 *e)
 	json_end(j);
 }
 
-static void show(struct cli *c, const struct riser_nvme_effects *log)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct riser_nvme_effects *log = what;
 
-	if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_half(&j, "admin_cmd_set", log->acs);
-		json_half(&j, "io_cmd_set", log->iocs);
-		json_end(&j);
-		return;
-	}
 	print_half("Admin Commands", "ACS", log->acs);
 	print_half("NVM Commands", "IOCS", log->iocs);
 }
 
+static void print_json(struct json *j, const void *what)
+{
+	const struct riser_nvme_effects *log = what;
+
+	json_half(j, "admin_cmd_set", log->acs);
+	json_half(j, "io_cmd_set", log->iocs);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct riser_nvme_effects log;
+	int rc = nvme_get_log(n, RISER_NVME_LOG_EFFECTS, RISER_NVME_NSID_ALL, &log, sizeof(log));
+
+	return rc ? rc : nvme_show(n->c, &view, &log, &log, sizeof(log));
+}
+
 static int run(struct cli *c)
 {
-	struct nvme_dev n = { 0 };
-	struct riser_nvme_effects log;
-	int rc = cli_parse(c, NULL);
-
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	rc = riser_nvme_get_log(n.ctrl, c->x, RISER_NVME_LOG_EFFECTS, RISER_NVME_NSID_ALL, 0, &log,
-				sizeof(log));
-	if (rc)
-		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY)
-		print_binary(&log, sizeof(log));
-	else
-		show(c, &log);
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, NULL, 0, NULL, act);
 }
 
 const struct cmd cmd_nvme_effects_log = {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
-#include <inttypes.h>
 #include <stdlib.h>
 
 struct args {
 	uint32_t entries;
+	const char *uri;
+	struct riser_nvme_error_entry *e;
 };
 
 #define F(member, how)          FIELD(riser_nvme_error_entry, member, how)
@@ -26,73 +27,68 @@ static const struct field fields[] = {
 	{ 0 },
 };
 
-static void print_text(const char *uri, const struct riser_nvme_error_entry *e, unsigned n)
+static void print_text(const void *what)
 {
-	printf("Error Log Entries for device:%s entries:%u\n", uri, n);
-	for (unsigned i = 0; i < n; i++) {
+	const struct args *a = what;
+
+	printf("Error Log Entries for device:%s entries:%u\n", a->uri, a->entries);
+	for (unsigned i = 0; i < a->entries; i++) {
 		/* Bit 0 is the phase, the status is above. */
-		uint32_t status = le16(e[i].status) >> 1;
+		uint32_t status = le16(a->e[i].status) >> 1;
 
 		printf(".................\n Entry[%2u]\n.................\n", i);
-		fields_print(fields, &e[i], 20);
+		fields_print(fields, &a->e[i], 20);
 		printf("%-20s: %s\n", "status", riser_nvme_status_text(status));
 	}
 }
 
-static void print_json(const struct riser_nvme_error_entry *e, unsigned n)
+static void print_json(struct json *j, const void *what)
 {
-	struct json j;
+	const struct args *a = what;
 
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	json_array(&j, "errors");
-	for (unsigned i = 0; i < n; i++) {
-		json_object(&j, NULL);
-		fields_json(&j, fields, &e[i]);
-		json_end(&j);
+	json_array(j, "errors");
+	for (unsigned i = 0; i < a->entries; i++) {
+		json_object(j, NULL);
+		fields_json(j, fields, &a->e[i]);
+		json_end(j);
 	}
-	json_end(&j);
-	json_end(&j);
+	json_end(j);
 }
 
-static int show(struct nvme_dev *n, const struct args *a)
+static int check_args(struct cli *c, void *args)
 {
+	const struct args *a = args;
+
+	return a->entries ? 0 : cli_fail(c, CLI_USAGE, "--log-entries wants 1 or more");
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
 	uint32_t most = riser_nvme_id(n->ctrl)->elpe + 1u;
-	uint32_t count = a->entries < most ? a->entries : most;
-	uint32_t len = count * (uint32_t)sizeof(struct riser_nvme_error_entry);
-	struct riser_nvme_error_entry *e = calloc(count, sizeof(*e));
+	struct args *a = args;
+	size_t len;
 	int rc;
 
-	if (!e)
+	a->uri = n->uri;
+	if (a->entries > most)
+		a->entries = most;
+	len = a->entries * sizeof(*a->e);
+	a->e = calloc(1, len);
+	if (!a->e)
 		return cli_fail(n->c, CLI_FAILED, "no memory");
-	rc = riser_nvme_get_log(n->ctrl, n->c->x, RISER_NVME_LOG_ERROR, RISER_NVME_NSID_ALL, 0, e,
-				len);
-	if (rc)
-		rc = nvme_fail(n, "get log page", rc);
-	else if (n->c->format == FORMAT_BINARY)
-		print_binary(e, len);
-	else if (n->c->format == FORMAT_JSON)
-		print_json(e, count);
-	else
-		print_text(n->uri, e, count);
-	free(e);
+	rc = nvme_get_log(n, RISER_NVME_LOG_ERROR, RISER_NVME_NSID_ALL, a->e, len);
+	if (!rc)
+		rc = nvme_show(n->c, &view, a, a->e, len);
+	free(a->e);
 	return rc;
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { .entries = 64 };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc && !a.entries)
-		rc = cli_fail(c, CLI_USAGE, "--log-entries wants 1 or more");
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (!rc)
-		rc = show(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, check_args, act);
 }
 
 static const struct opt opts[] = {

@@ -27,24 +27,26 @@ static int find_format(struct nvme_dev *n, struct args *a)
 			(unsigned long long)a->block_size);
 }
 
-static void report(struct cli *c, const struct args *a)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct args *a = what;
 
-	if (c->format == FORMAT_NORMAL) {
-		printf("Success formatting namespace:%x\n", a->nsid);
-	} else if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_str(&j, "command", "format");
-		json_u64(&j, "nsid", a->nsid);
-		json_u64(&j, "lbaf", a->lbaf);
-		json_end(&j);
-	}
+	printf("Success formatting namespace:%x\n", a->nsid);
 }
 
-static int format(struct nvme_dev *n, struct args *a)
+static void print_json(struct json *j, const void *what)
 {
+	const struct args *a = what;
+
+	json_str(j, "command", "format");
+	json_u64(j, "nsid", a->nsid);
+	json_u64(j, "lbaf", a->lbaf);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
 	struct riser_nvme_admin cmd = { .sqe = { .opcode = RISER_NVME_ADM_FORMAT },
 					.timeout_ms = a->timeout };
 	uint32_t from_uri = nvme_nsid(n, a->nsid);
@@ -58,20 +60,21 @@ static int format(struct nvme_dev *n, struct args *a)
 	cmd.sqe.nsid = riser_le32_of(a->nsid);
 	cmd.sqe.cdw10 = riser_le32_of((a->lbaf & 0xf) | a->ms << 4 | a->pi << 5 | a->pil << 8 |
 				      a->ses << 9 | (a->lbaf >> 4 & 3) << 12);
-	rc = riser_nvme_admin(n->ctrl, n->c->x, &cmd);
+	rc = nvme_admin(n, "format", &cmd);
 	if (rc)
-		return nvme_fail(n, "format", rc);
+		return rc;
 	if (a->reset) {
 		rc = riser_nvme_reset(n->ctrl, n->c->x, &n->c->err);
 		if (rc)
 			return cli_fail_err(n->c, rc);
 	}
-	report(n->c, a);
-	return 0;
+	return nvme_show(n->c, &view, a, NULL, 0);
 }
 
-static int check_args(struct cli *c, const struct args *a)
+static int check_args(struct cli *c, void *args)
 {
+	const struct args *a = args;
+
 	if (a->lbaf != UINT32_MAX && a->block_size)
 		return cli_fail(c, CLI_USAGE, "--lbaf and --block-size exclude each other");
 	if (a->lbaf == UINT32_MAX && !a->block_size)
@@ -87,17 +90,8 @@ static int check_args(struct cli *c, const struct args *a)
 static int run(struct cli *c)
 {
 	struct args a = { .lbaf = UINT32_MAX };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = check_args(c, &a);
-	if (!rc)
-		rc = nvme_open(c, &n, NVME_WRITE);
-	if (!rc)
-		rc = format(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, NVME_WRITE, check_args, act);
 }
 
 static const struct opt opts[] = {

@@ -2,6 +2,11 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
 
+struct answer {
+	const char *uri;
+	struct riser_nvme_fw_slot log;
+};
+
 #define F_AS(text, member, how) FIELD_AS(text, riser_nvme_fw_slot, member, how)
 
 static const struct field fields[] = {
@@ -10,42 +15,34 @@ static const struct field fields[] = {
 	F_AS("frs6", frs[5], TEXT), F_AS("frs7", frs[6], TEXT), { 0 },
 };
 
-static void show(struct cli *c, const char *uri, const struct riser_nvme_fw_slot *log)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct answer *a = what;
 
-	if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		fields_json(&j, fields, log);
-		json_end(&j);
-		return;
-	}
-	printf("Firmware Log for device:%s\n", uri);
-	fields_print(fields, log, 5);
+	printf("Firmware Log for device:%s\n", a->uri);
+	fields_print(fields, &a->log, 5);
+}
+
+static void print_json(struct json *j, const void *what)
+{
+	const struct answer *a = what;
+
+	fields_json(j, fields, &a->log);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct answer a = { .uri = n->uri };
+	int rc =
+		nvme_get_log(n, RISER_NVME_LOG_FW_SLOT, RISER_NVME_NSID_ALL, &a.log, sizeof(a.log));
+
+	return rc ? rc : nvme_show(n->c, &view, &a, &a.log, sizeof(a.log));
 }
 
 static int run(struct cli *c)
 {
-	struct nvme_dev n = { 0 };
-	struct riser_nvme_fw_slot log;
-	int rc = cli_parse(c, NULL);
-
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	rc = riser_nvme_get_log(n.ctrl, c->x, RISER_NVME_LOG_FW_SLOT, RISER_NVME_NSID_ALL, 0, &log,
-				sizeof(log));
-	if (rc)
-		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY)
-		print_binary(&log, sizeof(log));
-	else
-		show(c, n.uri, &log);
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, NULL, 0, NULL, act);
 }
 
 const struct cmd cmd_nvme_fw_log = {

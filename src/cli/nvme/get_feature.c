@@ -5,39 +5,36 @@
 struct args {
 	uint32_t fid, nsid, sel, cdw11, data_len;
 	bool binary;
+	riser_le32 value;
 	uint8_t data[4096];
 };
 
-static void show(struct cli *c, const struct args *a, uint32_t value)
+static void print_text(const void *what)
 {
 	static const char *const which[] = { "Current", "Default", "Saved", "Supported" };
-	struct json j;
+	const struct args *a = what;
 
-	if (a->data_len && (c->format == FORMAT_BINARY || a->binary)) {
-		print_binary(a->data, a->data_len);
-	} else if (c->format == FORMAT_BINARY || a->binary) {
-		riser_le32 v = riser_le32_of(value);
-
-		print_binary(&v, sizeof(v));
-	} else if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_u64(&j, "feature", a->fid);
-		json_str(&j, "name", feature_name(a->fid));
-		json_u64(&j, "select", a->sel);
-		json_u64(&j, "value", value);
-		if (a->data_len)
-			json_bytes(&j, "data", a->data, a->data_len);
-		json_end(&j);
-	} else {
-		printf("get-feature:0x%02x (%s), %s value:0x%08x\n", a->fid, feature_name(a->fid),
-		       which[a->sel], value);
-		print_hex(a->data, a->data_len);
-	}
+	printf("get-feature:0x%02x (%s), %s value:0x%08x\n", a->fid, feature_name(a->fid),
+	       which[a->sel], le32(a->value));
+	print_hex(a->data, a->data_len);
 }
 
-static int get(struct nvme_dev *n, struct args *a)
+static void print_json(struct json *j, const void *what)
 {
+	const struct args *a = what;
+
+	json_u64(j, "feature", a->fid);
+	json_str(j, "name", feature_name(a->fid));
+	json_u64(j, "select", a->sel);
+	json_u64(j, "value", le32(a->value));
+	if (a->data_len)
+		json_bytes(j, "data", a->data, a->data_len);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
 	struct riser_nvme_admin cmd = {
 		.sqe = { .opcode = RISER_NVME_ADM_GET_FEATURES,
 			 .nsid = riser_le32_of(nvme_nsid(n, a->nsid)),
@@ -46,16 +43,20 @@ static int get(struct nvme_dev *n, struct args *a)
 		.data = a->data_len ? a->data : NULL,
 		.len = a->data_len,
 	};
-	int rc = riser_nvme_admin(n->ctrl, n->c->x, &cmd);
+	int rc = nvme_admin(n, "get features", &cmd);
 
 	if (rc)
-		return nvme_fail(n, "get features", rc);
-	show(n->c, a, cmd.result);
-	return 0;
+		return rc;
+	a->value = riser_le32_of(cmd.result);
+	if (a->data_len)
+		return nvme_show(n->c, &view, a, a->data, a->data_len);
+	return nvme_show(n->c, &view, a, &a->value, sizeof(a->value));
 }
 
-static int check_args(struct cli *c, struct args *a)
+static int check_args(struct cli *c, void *args)
 {
+	struct args *a = args;
+
 	if (!a->fid || a->fid > 0xff)
 		return cli_fail(c, CLI_USAGE, "missing or wrong --feature-id: 1 to 0xff");
 	if (a->sel > 3)
@@ -65,23 +66,16 @@ static int check_args(struct cli *c, struct args *a)
 	/* Supported capabilities (3) come without data. */
 	if (!a->data_len && a->sel != 3)
 		a->data_len = feature_data_len(a->fid);
+	if (a->binary)
+		c->format = FORMAT_BINARY;
 	return 0;
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { 0 };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = check_args(c, &a);
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (!rc)
-		rc = get(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, check_args, act);
 }
 
 static const struct opt opts[] = {

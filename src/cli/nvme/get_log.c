@@ -9,11 +9,11 @@ struct args {
 	uint32_t nsid, lid, len, lsp, lsi;
 	uint64_t lpo;
 	bool rae, binary;
+	char *buf;
 };
 
 /* Get Log Page with the fields that riser_nvme_get_log() does not offer (§5.16). */
-static int64_t get_page(struct nvme_dev *n, const struct args *a, uint64_t at, void *buf,
-			uint32_t len)
+static int get_page(struct nvme_dev *n, const struct args *a, uint64_t at, void *buf, uint32_t len)
 {
 	uint32_t numd = len / 4 - 1;
 	uint64_t lpo = a->lpo + at;
@@ -29,53 +29,60 @@ static int64_t get_page(struct nvme_dev *n, const struct args *a, uint64_t at, v
 		.len = len,
 	};
 
-	return riser_nvme_admin(n->ctrl, n->c->x, &cmd);
+	return nvme_admin(n, "get log page", &cmd);
 }
 
-static void show(struct cli *c, const struct args *a, const void *buf)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct args *a = what;
 
-	if (c->format == FORMAT_BINARY || a->binary) {
-		print_binary(buf, a->len);
-	} else if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_u64(&j, "log_id", a->lid);
-		json_u64(&j, "offset", a->lpo);
-		json_bytes(&j, "data", buf, a->len);
-		json_end(&j);
-	} else {
-		printf("log-id:%#x data-len:%u\n", a->lid, a->len);
-		print_hex(buf, a->len);
-	}
+	printf("log-id:%#x data-len:%u\n", a->lid, a->len);
+	print_hex(a->buf, a->len);
+}
+
+static void print_json(struct json *j, const void *what)
+{
+	const struct args *a = what;
+
+	json_u64(j, "log_id", a->lid);
+	json_u64(j, "offset", a->lpo);
+	json_bytes(j, "data", a->buf, a->len);
 }
 
 /* In pieces that every controller transfers. */
 static int get(struct nvme_dev *n, const struct args *a)
 {
-	char *buf = calloc(1, a->len);
-	int64_t status = 0;
 	int rc = 0;
 
-	if (!buf)
-		return cli_fail(n->c, CLI_FAILED, "no memory");
-	for (uint32_t at = 0; at < a->len && !status;) {
+	for (uint32_t at = 0; at < a->len && !rc;) {
 		uint32_t piece = a->len - at < 4 * KiB ? a->len - at : (uint32_t)(4 * KiB);
 
-		status = get_page(n, a, at, buf + at, piece);
+		rc = get_page(n, a, at, a->buf + at, piece);
 		at += piece;
 	}
-	if (status)
-		rc = nvme_fail(n, "get log page", status);
-	else
-		show(n->c, a, buf);
-	free(buf);
 	return rc;
 }
 
-static int check_args(struct cli *c, const struct args *a)
+static int act(struct nvme_dev *n, void *args)
 {
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
+	int rc;
+
+	a->buf = calloc(1, a->len);
+	if (!a->buf)
+		return cli_fail(n->c, CLI_FAILED, "no memory");
+	rc = get(n, a);
+	if (!rc)
+		rc = nvme_show(n->c, &view, a, a->buf, a->len);
+	free(a->buf);
+	return rc;
+}
+
+static int check_args(struct cli *c, void *args)
+{
+	const struct args *a = args;
+
 	if (a->lid > 0xff)
 		return cli_fail(c, CLI_USAGE, "missing or wrong --log-id: 0 to 0xff");
 	if (!a->len || a->len % 4 || a->len > LOG_MAX)
@@ -83,23 +90,16 @@ static int check_args(struct cli *c, const struct args *a)
 				"missing or wrong --log-len: a multiple of 4, at most 64M");
 	if (a->lpo % 4)
 		return cli_fail(c, CLI_USAGE, "--lpo wants a multiple of 4");
+	if (a->binary)
+		c->format = FORMAT_BINARY;
 	return 0;
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { .nsid = RISER_NVME_NSID_ALL, .lid = UINT32_MAX };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = check_args(c, &a);
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (!rc)
-		rc = get(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, check_args, act);
 }
 
 static const struct opt opts[] = {

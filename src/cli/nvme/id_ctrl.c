@@ -111,8 +111,10 @@ static unsigned power_states(const struct riser_nvme_id_ctrl *id)
 	return n < array_len(id->psd) ? n : array_len(id->psd);
 }
 
-static void print_text(const struct riser_nvme_id_ctrl *id)
+static void print_text(const void *what)
 {
+	const struct riser_nvme_id_ctrl *id = what;
+
 	printf("NVME Identify Controller:\n");
 	fields_print(fields, id, 10);
 	for (unsigned i = 0; i < power_states(id); i++) {
@@ -127,41 +129,31 @@ static void print_text(const struct riser_nvme_id_ctrl *id)
 	}
 }
 
-static void print_json(const struct riser_nvme_id_ctrl *id)
+static void print_json(struct json *j, const void *what)
 {
-	struct json j;
+	const struct riser_nvme_id_ctrl *id = what;
 
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	fields_json(&j, fields, id);
-	json_array(&j, "psds");
+	fields_json(j, fields, id);
+	json_array(j, "psds");
 	for (unsigned i = 0; i < power_states(id); i++) {
-		json_object(&j, NULL);
-		fields_json(&j, psd_fields, &id->psd[i]);
-		json_end(&j);
+		json_object(j, NULL);
+		fields_json(j, psd_fields, &id->psd[i]);
+		json_end(j);
 	}
-	json_end(&j);
-	json_end(&j);
+	json_end(j);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	const struct riser_nvme_id_ctrl *id = riser_nvme_id(n->ctrl);
+
+	return nvme_show(n->c, &view, id, id, sizeof(*id));
 }
 
 static int run(struct cli *c)
 {
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, NULL);
-
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	if (c->format == FORMAT_BINARY)
-		print_binary(riser_nvme_id(n.ctrl), sizeof(struct riser_nvme_id_ctrl));
-	else if (c->format == FORMAT_JSON)
-		print_json(riser_nvme_id(n.ctrl));
-	else
-		print_text(riser_nvme_id(n.ctrl));
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, NULL, 0, NULL, act);
 }
 
 const struct cmd cmd_nvme_id_ctrl = {

@@ -5,6 +5,7 @@
 
 struct args {
 	uint32_t nsid;
+	struct riser_nvme_id_ns id;
 };
 
 #define F(member, how) FIELD(riser_nvme_id_ns, member, how)
@@ -34,9 +35,12 @@ static unsigned formats_of(const struct riser_nvme_id_ns *id)
 	return n < array_len(id->lbaf) ? n : array_len(id->lbaf);
 }
 
-static void print_text(uint32_t nsid, const struct riser_nvme_id_ns *id)
+static void print_text(const void *what)
 {
-	printf("NVME Identify Namespace %u:\n", nsid);
+	const struct args *a = what;
+	const struct riser_nvme_id_ns *id = &a->id;
+
+	printf("NVME Identify Namespace %u:\n", a->nsid);
 	fields_print(fields, id, 8);
 	for (unsigned i = 0; i < formats_of(id); i++)
 		printf("lbaf %2u : ms:%-3u lbads:%-2u rp:%#x%s\n", i, le16(id->lbaf[i].ms),
@@ -44,61 +48,44 @@ static void print_text(uint32_t nsid, const struct riser_nvme_id_ns *id)
 		       i == RISER_NVME_FLBAS_INDEX(id->flbas) ? " (in use)" : "");
 }
 
-static void print_json(uint32_t nsid, const struct riser_nvme_id_ns *id)
+static void print_json(struct json *j, const void *what)
 {
-	struct json j;
+	const struct args *a = what;
+	const struct riser_nvme_id_ns *id = &a->id;
 
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	json_u64(&j, "nsid", nsid);
-	fields_json(&j, fields, id);
-	json_array(&j, "lbafs");
+	json_u64(j, "nsid", a->nsid);
+	fields_json(j, fields, id);
+	json_array(j, "lbafs");
 	for (unsigned i = 0; i < formats_of(id); i++) {
-		json_object(&j, NULL);
-		fields_json(&j, lbaf_fields, &id->lbaf[i]);
-		json_bool(&j, "in_use", i == RISER_NVME_FLBAS_INDEX(id->flbas));
-		json_end(&j);
+		json_object(j, NULL);
+		fields_json(j, lbaf_fields, &id->lbaf[i]);
+		json_bool(j, "in_use", i == RISER_NVME_FLBAS_INDEX(id->flbas));
+		json_end(j);
 	}
-	json_end(&j);
-	json_end(&j);
+	json_end(j);
 }
 
-static int show(struct nvme_dev *n, const struct args *a)
+static int act(struct nvme_dev *n, void *args)
 {
-	struct riser_nvme_id_ns id;
-	uint32_t nsid = nvme_nsid(n, a->nsid);
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
 	int rc = 0;
 
-	if (!nsid) {
+	a->nsid = nvme_nsid(n, a->nsid);
+	if (!a->nsid) {
 		rc = nvme_open_ns(n, 0);
-		if (rc)
-			return rc;
-		nsid = n->nsi.nsid;
+		a->nsid = n->nsi.nsid;
 	}
-	rc = nvme_identify_ns(n, nsid, &id);
-	if (rc)
-		return rc;
-	if (n->c->format == FORMAT_BINARY)
-		print_binary(&id, sizeof(id));
-	else if (n->c->format == FORMAT_JSON)
-		print_json(nsid, &id);
-	else
-		print_text(nsid, &id);
-	return 0;
+	if (!rc)
+		rc = nvme_identify_ns(n, a->nsid, &a->id);
+	return rc ? rc : nvme_show(n->c, &view, a, &a->id, sizeof(a->id));
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { 0 };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (!rc)
-		rc = show(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, NULL, act);
 }
 
 static const struct opt opts[] = {

@@ -5,54 +5,48 @@
 struct args {
 	uint32_t after;
 	bool all;
+	riser_le32 list[1024];
 };
 
-static void show(struct cli *c, const riser_le32 *list, unsigned max)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct args *a = what;
 
-	if (c->format == FORMAT_BINARY) {
-		print_binary(list, max * sizeof(*list));
-		return;
+	for (unsigned i = 0; i < array_len(a->list) && le32(a->list[i]); i++)
+		printf("[%4u]:%#x\n", i, le32(a->list[i]));
+}
+
+static void print_json(struct json *j, const void *what)
+{
+	const struct args *a = what;
+
+	json_array(j, "nsid_list");
+	for (unsigned i = 0; i < array_len(a->list) && le32(a->list[i]); i++) {
+		json_object(j, NULL);
+		json_u64(j, "nsid", le32(a->list[i]));
+		json_end(j);
 	}
-	if (c->format != FORMAT_JSON) {
-		for (unsigned i = 0; i < max && le32(list[i]); i++)
-			printf("[%4u]:%#x\n", i, le32(list[i]));
-		return;
-	}
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	json_array(&j, "nsid_list");
-	for (unsigned i = 0; i < max && le32(list[i]); i++) {
-		json_object(&j, NULL);
-		json_u64(&j, "nsid", le32(list[i]));
-		json_end(&j);
-	}
-	json_end(&j);
-	json_end(&j);
+	json_end(j);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
+	int rc = riser_nvme_identify(
+		n->ctrl, n->c->x, a->all ? RISER_NVME_CNS_ALLOCATED_NS : RISER_NVME_CNS_ACTIVE_NS,
+		a->after, 0, 0, a->list);
+
+	if (rc)
+		return nvme_fail(n, "identify namespace list", rc);
+	return nvme_show(n->c, &view, a, a->list, sizeof(a->list));
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { 0 };
-	struct nvme_dev n = { 0 };
-	riser_le32 list[1024];
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	rc = riser_nvme_identify(n.ctrl, c->x,
-				 a.all ? RISER_NVME_CNS_ALLOCATED_NS : RISER_NVME_CNS_ACTIVE_NS,
-				 a.after, 0, 0, list);
-	if (rc)
-		rc = nvme_fail(&n, "identify namespace list", rc);
-	else
-		show(c, list, array_len(list));
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, NULL, act);
 }
 
 static const struct opt opts[] = {

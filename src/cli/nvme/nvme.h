@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/* What the verbs under "nvme" share: an open controller, its namespace, one queue pair. */
+/*
+ * What the verbs under "nvme" share. Most are nvme_run() of an action that sends its command and
+ * hands the answer to nvme_show().
+ */
 #ifndef CLI_NVME_NVME_H
 #define CLI_NVME_NVME_H
 
@@ -36,6 +39,14 @@ int nvme_open_ns(struct nvme_dev *n, uint32_t nsid);
 int nvme_open_queue(struct nvme_dev *n);
 void nvme_close(struct nvme_dev *n);
 
+/*
+ * All of a verb's run: read the options into @args, @check them (where not NULL), open the
+ * controller with @flags, @act, close. @args: NULL, or what the verb keeps, its options with it.
+ * Return: an exit code, as @check and @act do.
+ */
+int nvme_run(struct cli *c, void *args, unsigned flags, int (*check)(struct cli *c, void *args),
+	     int (*act)(struct nvme_dev *n, void *args));
+
 /* The namespace that @nsid or else the URI names; 0 when neither does. */
 uint32_t nvme_nsid(const struct nvme_dev *n, uint32_t nsid);
 
@@ -46,10 +57,28 @@ int nvme_fail(struct nvme_dev *n, const char *what, int64_t status);
 int64_t nvme_io(struct nvme_dev *n, const struct riser_nvme_sqe *sqe, void *buf, size_t len,
 		uint64_t *result);
 
+/* Send an admin command, read a log page. Return: 0 or an exit code. */
+int nvme_admin(struct nvme_dev *n, const char *what, struct riser_nvme_admin *cmd);
+int nvme_get_log(struct nvme_dev *n, uint8_t lid, uint32_t nsid, void *buf, size_t len);
+
 /* Identify Namespace data of one namespace. Return: 0 or an exit code. */
 int nvme_identify_ns(struct nvme_dev *n, uint32_t nsid, struct riser_nvme_id_ns *out);
 
 /* ---- printing ---- */
+
+/**
+ * struct view - how a verb's answer reads
+ * @text: for people; NULL says nothing
+ * @json: members of an object that is open
+ */
+struct view {
+	void (*text)(const void *what);
+	void (*json)(struct json *j, const void *what);
+};
+
+/* Print @what by @v as the format wants; for -o binary, @len bytes of @data. Return: 0. */
+int nvme_show(const struct cli *c, const struct view *v, const void *what, const void *data,
+	      size_t len);
 
 enum field_kind {
 	FIELD_DEC,

@@ -2,30 +2,28 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
 
+static void print_json(struct json *j, const void *what)
+{
+	const struct riser_nvme_info *info = what;
+
+	json_str(j, "command", "reset");
+	json_u64(j, "generation", info->generation);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { .json = print_json };
+	int rc = riser_nvme_reset(n->ctrl, n->c->x, &n->c->err);
+
+	if (rc)
+		return cli_fail_err(n->c, rc);
+	riser_nvme_get_info(n->ctrl, &n->info);
+	return nvme_show(n->c, &view, &n->info, NULL, 0);
+}
+
 static int run(struct cli *c)
 {
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, NULL);
-	struct json j;
-
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	rc = riser_nvme_reset(n.ctrl, c->x, &c->err);
-	if (rc) {
-		rc = cli_fail_err(c, rc);
-	} else if (c->format == FORMAT_JSON) {
-		riser_nvme_get_info(n.ctrl, &n.info);
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_str(&j, "command", "reset");
-		json_u64(&j, "generation", n.info.generation);
-		json_end(&j);
-	}
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, NULL, 0, NULL, act);
 }
 
 const struct cmd cmd_nvme_reset = {

@@ -7,30 +7,33 @@ struct args {
 	uint64_t value;
 	const char *file;
 	bool save;
+	uint32_t result;
 	uint8_t data[4096];
 };
 
-static void show(struct cli *c, const struct args *a, uint32_t result)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct args *a = what;
 
-	if (c->format == FORMAT_NORMAL) {
-		printf("set-feature:0x%02x (%s), value:0x%08x, save:%d\n", a->fid,
-		       feature_name(a->fid), (uint32_t)a->value, a->save);
-	} else if (c->format == FORMAT_JSON) {
-		json_init(&j, stdout);
-		json_object(&j, NULL);
-		json_u64(&j, "feature", a->fid);
-		json_str(&j, "name", feature_name(a->fid));
-		json_u64(&j, "value", a->value);
-		json_bool(&j, "saved", a->save);
-		json_u64(&j, "result", result);
-		json_end(&j);
-	}
+	printf("set-feature:0x%02x (%s), value:0x%08x, save:%d\n", a->fid, feature_name(a->fid),
+	       (uint32_t)a->value, a->save);
 }
 
-static int set(struct nvme_dev *n, struct args *a)
+static void print_json(struct json *j, const void *what)
 {
+	const struct args *a = what;
+
+	json_u64(j, "feature", a->fid);
+	json_str(j, "name", feature_name(a->fid));
+	json_u64(j, "value", a->value);
+	json_bool(j, "saved", a->save);
+	json_u64(j, "result", a->result);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
 	struct riser_nvme_admin cmd = {
 		.sqe = { .opcode = RISER_NVME_ADM_SET_FEATURES,
 			 .nsid = riser_le32_of(nvme_nsid(n, a->nsid)),
@@ -42,17 +45,16 @@ static int set(struct nvme_dev *n, struct args *a)
 	};
 	int rc = a->data_len ? read_input(n->c, a->file, a->data, a->data_len) : 0;
 
-	if (rc)
-		return rc;
-	rc = riser_nvme_admin(n->ctrl, n->c->x, &cmd);
-	if (rc)
-		return nvme_fail(n, "set features", rc);
-	show(n->c, a, cmd.result);
-	return 0;
+	if (!rc)
+		rc = nvme_admin(n, "set features", &cmd);
+	a->result = cmd.result;
+	return rc ? rc : nvme_show(n->c, &view, a, NULL, 0);
 }
 
-static int check_args(struct cli *c, struct args *a)
+static int check_args(struct cli *c, void *args)
 {
+	struct args *a = args;
+
 	if (!a->fid || a->fid > 0xff)
 		return cli_fail(c, CLI_USAGE, "missing or wrong --feature-id: 1 to 0xff");
 	if (!a->data_len)
@@ -69,17 +71,8 @@ static int check_args(struct cli *c, struct args *a)
 static int run(struct cli *c)
 {
 	struct args a = { .value = UINT64_MAX };
-	struct nvme_dev n = { 0 };
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = check_args(c, &a);
-	if (!rc)
-		rc = nvme_open(c, &n, NVME_WRITE);
-	if (!rc)
-		rc = set(&n, &a);
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, NVME_WRITE, check_args, act);
 }
 
 static const struct opt opts[] = {

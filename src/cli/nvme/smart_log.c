@@ -4,6 +4,8 @@
 
 struct args {
 	uint32_t nsid;
+	const char *uri;
+	struct riser_nvme_smart log;
 };
 
 #define F(member, how)          FIELD(riser_nvme_smart, member, how)
@@ -36,9 +38,12 @@ static const struct field fields[] = {
 };
 
 /* A sensor that isn't there reports 0. */
-static void print_text(const char *uri, uint32_t nsid, const struct riser_nvme_smart *s)
+static void print_text(const void *what)
 {
-	printf("Smart Log for NVME device:%s namespace-id:%x\n", uri, nsid);
+	const struct args *a = what;
+	const struct riser_nvme_smart *s = &a->log;
+
+	printf("Smart Log for NVME device:%s namespace-id:%x\n", a->uri, a->nsid);
 	fields_print(fields, s, 40);
 	for (unsigned i = 0; i < array_len(s->temp_sensor); i++)
 		if (le16(s->temp_sensor[i]))
@@ -46,46 +51,35 @@ static void print_text(const char *uri, uint32_t nsid, const struct riser_nvme_s
 			       le16(s->temp_sensor[i]) - 273, le16(s->temp_sensor[i]));
 }
 
-static void print_json(const struct riser_nvme_smart *s)
+static void print_json(struct json *j, const void *what)
 {
-	struct json j;
+	const struct riser_nvme_smart *s = &((const struct args *)what)->log;
 
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	fields_json(&j, fields, s);
+	fields_json(j, fields, s);
 	for (unsigned i = 0; i < array_len(s->temp_sensor); i++) {
 		char key[24];
 
 		snprintf(key, sizeof(key), "temperature_sensor_%u", i + 1);
 		if (le16(s->temp_sensor[i]))
-			json_u64(&j, key, le16(s->temp_sensor[i]));
+			json_u64(j, key, le16(s->temp_sensor[i]));
 	}
-	json_end(&j);
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	static const struct view view = { print_text, print_json };
+	struct args *a = args;
+	int rc = nvme_get_log(n, RISER_NVME_LOG_SMART, a->nsid, &a->log, sizeof(a->log));
+
+	a->uri = n->uri;
+	return rc ? rc : nvme_show(n->c, &view, a, &a->log, sizeof(a->log));
 }
 
 static int run(struct cli *c)
 {
 	struct args a = { .nsid = RISER_NVME_NSID_ALL };
-	struct nvme_dev n = { 0 };
-	struct riser_nvme_smart s;
-	int rc = cli_parse(c, &a);
 
-	if (!rc)
-		rc = nvme_open(c, &n, 0);
-	if (rc)
-		goto out;
-	rc = riser_nvme_get_log(n.ctrl, c->x, RISER_NVME_LOG_SMART, a.nsid, 0, &s, sizeof(s));
-	if (rc)
-		rc = nvme_fail(&n, "get log page", rc);
-	else if (c->format == FORMAT_BINARY)
-		print_binary(&s, sizeof(s));
-	else if (c->format == FORMAT_JSON)
-		print_json(&s);
-	else
-		print_text(n.uri, a.nsid, &s);
-out:
-	nvme_close(&n);
-	return rc;
+	return nvme_run(c, &a, 0, NULL, act);
 }
 
 static const struct opt opts[] = {
