@@ -82,8 +82,7 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "default: the URI's nsid=, or the only one" },
+	OPT_NSID_ONE,
 	{ "ctx-attrs", 'a', OPT_IS_TEXT(struct args, attrs), "LIST", "attributes of each range" },
 	{ "blocks", 'b', OPT_IS_TEXT(struct args, blocks), "LIST", "blocks of each range" },
 	{ "slbs", 's', OPT_IS_TEXT(struct args, slbas), "LIST", "first block of each range" },

@@ -16,8 +16,7 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "default: the URI's nsid=, or the only one" },
+	OPT_NSID_ONE,
 	{ 0 },
 };
 

@@ -95,8 +95,7 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "default: the URI's nsid=, or all" },
+	OPT_NSID("default: the URI's nsid=, or all"),
 	{ "lbaf", 'l', OPT_IS_NUM32(struct args, lbaf), "NUM",
 	  "which format, as id-ns lists them" },
 	{ "block-size", 'b', OPT_IS_BYTES(struct args, block_size), "SIZE",

@@ -79,15 +79,13 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "feature-id", 'f', OPT_IS_NUM32(struct args, fid), "NUM", "which feature (required)" },
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "where it is a namespace's" },
+	OPT_FEATURE_ID,
+	OPT_NSID("where it is a namespace's"),
 	{ "sel", 's', OPT_IS_NUM32(struct args, sel), "NUM",
 	  "0 current, 1 default, 2 saved, 3 supported" },
-	{ "data-len", 'l', OPT_IS_NUM32(struct args, data_len), "NUM",
-	  "bytes of data beside the value" },
+	OPT_DATA_LEN,
 	{ "cdw11", 'c', OPT_IS_NUM32(struct args, cdw11), "NUM", "what the feature wants there" },
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "print the bytes" },
+	OPT_RAW_BYTES,
 	{ 0 },
 };
 

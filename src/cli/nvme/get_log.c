@@ -103,14 +103,14 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM", "default: the controller" },
+	OPT_NSID("default: the controller"),
 	{ "log-id", 'i', OPT_IS_NUM32(struct args, lid), "NUM", "which log (required)" },
 	{ "log-len", 'l', OPT_IS_NUM32(struct args, len), "NUM", "how many bytes (required)" },
 	{ "lpo", 'o', OPT_IS_NUM(struct args, lpo), "NUM", "offset in the log, bytes" },
 	{ "lsp", 's', OPT_IS_NUM32(struct args, lsp), "NUM", "log specific field" },
 	{ "lsi", 'S', OPT_IS_NUM32(struct args, lsi), "NUM", "log specific identifier" },
 	{ "rae", 'r', OPT_IS_BOOL(struct args, rae), NULL, "retain the asynchronous event" },
-	{ "raw-binary", 'b', OPT_IS_BOOL(struct args, binary), NULL, "print the bytes" },
+	OPT_RAW_BYTES,
 	{ 0 },
 };
 

@@ -15,6 +15,29 @@
 #define le32(v) riser_le32_get(v)
 #define le64(v) riser_le64_get(v)
 
+/* ---- options ---- */
+
+/* Rows that several verbs have, each for the member of its struct args. */
+#define OPT_ROW(name, letter, kind, member, arg, help)                                             \
+	{                                                                                          \
+		name, letter, OPT_IS_##kind(struct args, member), arg, help                        \
+	}
+#define OPT_NSID(help)  OPT_ROW("namespace-id", 'n', NUM32, nsid, "NUM", help)
+#define OPT_NSID_ONE    OPT_NSID("default: the URI's nsid=, or the only one")
+#define OPT_START_BLOCK OPT_ROW("start-block", 's', NUM, start, "NUM", "first block; default 0")
+#define OPT_BLOCK_COUNT                                                                            \
+	OPT_ROW("block-count", 'c', NUM32, count, "NUM", "how many blocks less one; default 0")
+#define OPT_FUA                                                                                    \
+	OPT_ROW("force-unit-access", 'f', BOOL, fua, NULL, "durable when the command completes")
+#define OPT_LIMITED_RETRY                                                                          \
+	OPT_ROW("limited-retry", 'l', BOOL, lr, NULL, "the controller shall not try long")
+#define OPT_FEATURE_ID OPT_ROW("feature-id", 'f', NUM32, fid, "NUM", "which feature (required)")
+#define OPT_DATA_LEN                                                                               \
+	OPT_ROW("data-len", 'l', NUM32, data_len, "NUM", "bytes of data beside the value")
+#define OPT_RAW_BYTES OPT_ROW("raw-binary", 'b', BOOL, binary, NULL, "print the bytes")
+
+/* ---- an open controller ---- */
+
 struct nvme_dev {
 	struct cli *c;
 	const char *uri;

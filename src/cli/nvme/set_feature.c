@@ -76,13 +76,11 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "feature-id", 'f', OPT_IS_NUM32(struct args, fid), "NUM", "which feature (required)" },
+	OPT_FEATURE_ID,
 	{ "value", 'v', OPT_IS_NUM(struct args, value), "NUM", "new value (required)" },
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "where it is a namespace's" },
+	OPT_NSID("where it is a namespace's"),
 	{ "cdw12", 'c', OPT_IS_NUM32(struct args, cdw12), "NUM", "what the feature wants there" },
-	{ "data-len", 'l', OPT_IS_NUM32(struct args, data_len), "NUM",
-	  "bytes of data beside the value" },
+	OPT_DATA_LEN,
 	{ "data", 'd', OPT_IS_TEXT(struct args, file), "FILE", "the data; default standard input" },
 	{ "save", 's', OPT_IS_BOOL(struct args, save), NULL, "keep it over a power cycle" },
 	{ 0 },

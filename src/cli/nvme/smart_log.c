@@ -83,7 +83,7 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM", "default: the controller" },
+	OPT_NSID("default: the controller"),
 	{ 0 },
 };
 

@@ -26,16 +26,12 @@ static int run(struct cli *c)
 }
 
 static const struct opt opts[] = {
-	{ "namespace-id", 'n', OPT_IS_NUM32(struct args, nsid), "NUM",
-	  "default: the URI's nsid=, or the only one" },
-	{ "start-block", 's', OPT_IS_NUM(struct args, start), "NUM", "first block; default 0" },
-	{ "block-count", 'c', OPT_IS_NUM32(struct args, count), "NUM",
-	  "how many blocks less one; default 0" },
+	OPT_NSID_ONE,
+	OPT_START_BLOCK,
+	OPT_BLOCK_COUNT,
 	{ "deac", 'd', OPT_IS_BOOL(struct args, deac), NULL, "the blocks may be deallocated" },
-	{ "force-unit-access", 'f', OPT_IS_BOOL(struct args, fua), NULL,
-	  "durable when the command completes" },
-	{ "limited-retry", 'l', OPT_IS_BOOL(struct args, lr), NULL,
-	  "the controller shall not try long" },
+	OPT_FUA,
+	OPT_LIMITED_RETRY,
 	{ 0 },
 };
 
