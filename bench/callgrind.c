@@ -42,13 +42,13 @@ static bool is_driver(const char *function)
 	return strncmp(function, "model_", 6) != 0;
 }
 
-static int64_t sum(const char *path)
+static int64_t sum(const char *path, enum callgrind_what what)
 {
 	static bool *objects, *functions;
 	bool in_object = false, in_function = false, after_calls = false;
 	FILE *f = fopen(path, "r");
 	char *line = NULL;
-	int64_t total = 0;
+	int64_t driver = 0, whole = -1;
 	size_t room = 0;
 
 	if (!f)
@@ -67,20 +67,22 @@ static int64_t sum(const char *path)
 			known(line + 4, functions, is_driver);
 		} else if (!strncmp(line, "calls=", 6)) {
 			after_calls = true; /* the next line is the callee's cost, not ours */
+		} else if (!strncmp(line, "totals: ", 8)) {
+			whole = atoll(line + 8);
 		} else if (strchr("+-*0123456789", line[0]) && line[0]) {
 			const char *cost = strchr(line, ' ');
 
 			if (!after_calls && in_object && in_function && cost)
-				total += atoll(cost);
+				driver += atoll(cost);
 			after_calls = false;
 		}
 	}
 	free(line);
 	fclose(f);
-	return total;
+	return what == CALLGRIND_ALL ? whole : driver;
 }
 
-static int64_t profile(const char *self, const char *name, uint64_t ios)
+static int64_t profile(const char *self, const char *name, uint64_t ios, enum callgrind_what what)
 {
 	char out[] = "/tmp/riser-callgrind-XXXXXX", option[64], count[32];
 	int fd = mkstemp(out), status = 1;
@@ -102,14 +104,16 @@ static int64_t profile(const char *self, const char *name, uint64_t ios)
 		unlink(out);
 		return -1;
 	}
-	total = sum(out);
+	total = sum(out, what);
 	unlink(out);
 	return total;
 }
 
-double callgrind_per_io(const char *self, const char *name, uint64_t short_run, uint64_t long_run)
+double callgrind_per_io(const char *self, const char *name, uint64_t short_run, uint64_t long_run,
+			enum callgrind_what what)
 {
-	int64_t a = profile(self, name, short_run), b = a < 0 ? -1 : profile(self, name, long_run);
+	int64_t a = profile(self, name, short_run, what);
+	int64_t b = a < 0 ? -1 : profile(self, name, long_run, what);
 
 	if (b < 0) {
 		fprintf(stderr, "bench: %s cannot be counted: is valgrind installed?\n", name);

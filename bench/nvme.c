@@ -217,7 +217,7 @@ static void print(const char *name, const char *what, double value, const char *
 static void count_instructions(const char *self)
 {
 	for (unsigned i = 0; i < LOOPS; i++) {
-		double n = callgrind_per_io(self, loops[i].name, 2000, 12000);
+		double n = callgrind_per_io(self, loops[i].name, 2000, 12000, CALLGRIND_DRIVER);
 
 		if (n < 0)
 			exit(1);
