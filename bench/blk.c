@@ -6,15 +6,15 @@
  * makes a layer yet.
  *
  *	blk				both figures, by callgrind, the caller's loop included
+ *	blk --json			the same, one JSON object a line
  *	blk --run NAME --ios N		one loop alone
  */
+#include "bench.h"
 #include "blk/source.h"
-#include <getopt.h>
+#include "callgrind.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define DEPTH 32
 
@@ -121,64 +121,23 @@ static int run(const char *name, uint64_t ios)
 	return 0;
 }
 
-/* All instructions of a run. */
-static double count(const char *self, const char *name, unsigned ios)
-{
-	char command[8192], line[256];
-	double total = -1;
-	FILE *p;
-
-	snprintf(
-		command, sizeof(command),
-		"valgrind --tool=callgrind --callgrind-out-file=/dev/null '%s' --run %s --ios %u 2>&1",
-		self, name, ios);
-	p = popen(command, "r");
-	while (p && fgets(line, sizeof(line), p)) {
-		const char *at = strstr(line, "Collected : ");
-
-		if (at)
-			total = atof(at + strlen("Collected : "));
-	}
-	if (!p || pclose(p) || total < 0) {
-		fprintf(stderr, "bench: valgrind did not count %s\n", name);
-		exit(1);
-	}
-	return total;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "run", required_argument, NULL, 'r' },
-						 { "ios", required_argument, NULL, 'n' },
-						 { "json", no_argument, NULL, 'j' },
-						 { 0 } };
-	const char *name = NULL;
-	uint64_t ios = 100000;
-	bool json = false;
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	int c;
+	struct bench bench = { .ios = 100000 };
 
-	self[n > 0 ? n : 0] = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'r')
-			name = optarg;
-		else if (c == 'n')
-			ios = strtoull(optarg, NULL, 0);
-		else if (c == 'j')
-			json = true;
-		else
-			return 2;
-	}
-	if (name)
-		return run(name, ios);
+	if (!bench_parse(&bench, argc, argv))
+		return 2;
+	if (bench.run)
+		return run(bench.run, bench.ios);
+	if (bench.only && strcmp(bench.only, "instructions"))
+		return 2;
 	for (unsigned i = 0; i < 2; i++) {
-		double per = (count(self, names[i], 64000) - count(self, names[i], 32000)) / 32000;
+		double n = callgrind_per_io(bench.self, names[i], 32000, 64000, CALLGRIND_ALL);
 
-		printf(json ? "{\"name\":\"%s.instructions\",\"value\":%.2f,\"unit\":"
-			      "\"instructions per I/O, the caller's loop included\"}\n"
-			    : "%-32s %8.2f instructions\n",
-		       names[i], per);
+		if (n < 0)
+			return 1;
+		bench_print(&bench, names[i], "instructions", n,
+			    "instructions per I/O, the caller's loop included");
 	}
 	return 0;
 }

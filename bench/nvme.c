@@ -9,14 +9,13 @@
  *	nvme --json [--only instructions]	one JSON object a line
  *	nvme --run NAME --ios N		one loop alone, for a profiler
  */
+#include "bench.h"
 #include "callgrind.h"
-#include <getopt.h>
 #include <riser/blk.h>
 #include <riser/nvme.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define REGIONS     64
 #define REGION_SIZE (4u << 20)
@@ -202,26 +201,17 @@ static void run(struct rig *g, uint64_t ios)
 	}
 }
 
-static bool json;
+static struct bench bench = { .ios = 10000 };
 
-static void print(const char *name, const char *what, double value, const char *unit)
-{
-	if (json)
-		printf("{\"name\":\"%s.%s\",\"value\":%.2f,\"unit\":\"%s\"}\n", name, what, value,
-		       unit);
-	else
-		printf("%-40s %-14s %12.2f\n", name, what, value);
-	fflush(stdout);
-}
-
-static void count_instructions(const char *self)
+static void count_instructions(void)
 {
 	for (unsigned i = 0; i < LOOPS; i++) {
-		double n = callgrind_per_io(self, loops[i].name, 2000, 12000, CALLGRIND_DRIVER);
+		double n =
+			callgrind_per_io(bench.self, loops[i].name, 2000, 12000, CALLGRIND_DRIVER);
 
 		if (n < 0)
 			exit(1);
-		print(loops[i].name, "instructions", n, "instructions per I/O");
+		bench_print(&bench, loops[i].name, "instructions", n, "instructions per I/O");
 	}
 }
 
@@ -237,9 +227,10 @@ static void count_polls(const struct loop *l)
 	riser_nvme_qpair_get_info(g.q, &a);
 	run(&g, ios);
 	riser_nvme_qpair_get_info(g.q, &b);
-	print(l->name, "doorbells", (double)(b.doorbells - a.doorbells) / (double)ios,
-	      "doorbell writes per I/O");
-	print(l->name, "polls", (double)(g.polls - polls) / (double)ios, "polls per I/O");
+	bench_print(&bench, l->name, "doorbells", (double)(b.doorbells - a.doorbells) / (double)ios,
+		    "doorbell writes per I/O");
+	bench_print(&bench, l->name, "polls", (double)(g.polls - polls) / (double)ios,
+		    "polls per I/O");
 	tear_down(&g);
 }
 
@@ -252,8 +243,8 @@ static void time_inline(const struct loop *l)
 	run(&g, 10000);
 	start = riser_now(g.r);
 	run(&g, ios);
-	print(l->name, "ns", (double)(riser_now(g.r) - start) / (double)ios,
-	      "ns per I/O, the inline model's included");
+	bench_print(&bench, l->name, "ns", (double)(riser_now(g.r) - start) / (double)ios,
+		    "ns per I/O, the inline model's included");
 	tear_down(&g);
 }
 
@@ -275,7 +266,7 @@ static void time_threaded(uint32_t bytes, unsigned depth)
 	while (riser_now(g.r) < end)
 		run(&g, 2000);
 	seconds = (double)(riser_now(g.r) - start) / 1e9;
-	print(name, "iops", (double)(g.done - before) / seconds, "I/Os per second");
+	bench_print(&bench, name, "iops", (double)(g.done - before) / seconds, "I/Os per second");
 	tear_down(&g);
 }
 
@@ -299,36 +290,14 @@ static int run_alone(const char *name, uint64_t ios)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "run", required_argument, NULL, 'r' },
-						 { "ios", required_argument, NULL, 'n' },
-						 { "json", no_argument, NULL, 'j' },
-						 { "only", required_argument, NULL, 'o' },
-						 { 0 } };
-	const char *name = NULL, *only = NULL;
-	uint64_t ios = 10000;
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	int c;
-
-	self[n > 0 ? n : 0] = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'r')
-			name = optarg;
-		else if (c == 'n')
-			ios = strtoull(optarg, NULL, 0);
-		else if (c == 'j')
-			json = true;
-		else if (c == 'o')
-			only = optarg;
-		else
-			return 2;
-	}
-	if (name)
-		return run_alone(name, ios);
-	if (!only || !strcmp(only, "instructions"))
-		count_instructions(self);
-	if (only)
-		return strcmp(only, "instructions") ? 2 : 0;
+	if (!bench_parse(&bench, argc, argv))
+		return 2;
+	if (bench.run)
+		return run_alone(bench.run, bench.ios);
+	if (!bench.only || !strcmp(bench.only, "instructions"))
+		count_instructions();
+	if (bench.only)
+		return strcmp(bench.only, "instructions") ? 2 : 0;
 	for (unsigned i = 0; i < LOOPS; i++) {
 		time_inline(&loops[i]);
 		if (!loops[i].blk)
