@@ -66,8 +66,18 @@ int nvme_open_queue(struct nvme_dev *n)
 	return rc ? cli_fail_err(n->c, rc) : 0;
 }
 
+int nvme_alloc(struct nvme_dev *n, size_t len)
+{
+	int rc = riser_nvme_buf_alloc(n->ctrl, len, &n->buf, &n->c->err);
+
+	n->buf_len = len;
+	return rc ? cli_fail_err(n->c, rc) : 0;
+}
+
 void nvme_close(struct nvme_dev *n)
 {
+	if (n->buf)
+		riser_nvme_buf_free(n->ctrl, n->buf, n->buf_len);
 	riser_nvme_qpair_close(n->q);
 	riser_nvme_ns_close(n->ns);
 	riser_nvme_close(n->ctrl);

@@ -47,6 +47,8 @@ struct nvme_dev {
 	struct riser_nvme_ns *ns;
 	struct riser_nvme_ns_info nsi;
 	struct riser_nvme_qpair *q;
+	void *buf;
+	size_t buf_len;
 };
 
 /* Flags of nvme_open(). */
@@ -60,6 +62,8 @@ int nvme_open_timed(struct cli *c, struct nvme_dev *n, unsigned flags, uint32_t 
 /* @nsid 0: the URI's nsid=, or the only namespace. */
 int nvme_open_ns(struct nvme_dev *n, uint32_t nsid);
 int nvme_open_queue(struct nvme_dev *n);
+/* A buffer in n->buf for the one command of a verb. */
+int nvme_alloc(struct nvme_dev *n, size_t len);
 void nvme_close(struct nvme_dev *n);
 
 /*

@@ -50,9 +50,8 @@ const struct opt passthru_opts[] = {
 struct pass {
 	struct nvme_dev n;
 	struct args a;
-	bool admin;
-	void *buf;
-	uint64_t result;
+	bool admin, received;
+	uint64_t result, ns;
 };
 
 static int check_args(struct cli *c, const struct args *a)
@@ -110,59 +109,53 @@ static void show_command(const struct args *a)
 static int64_t send(struct pass *p)
 {
 	struct riser_nvme_admin cmd = {
-		.sqe = sqe_of(&p->a), .data = p->buf, .len = p->a.len, .timeout_ms = p->a.timeout
+		.sqe = sqe_of(&p->a), .data = p->n.buf, .len = p->a.len, .timeout_ms = p->a.timeout
 	};
 	int64_t status;
 
 	if (!p->admin)
-		return nvme_io(&p->n, &cmd.sqe, p->buf, p->a.len, &p->result);
+		return nvme_io(&p->n, &cmd.sqe, p->n.buf, p->a.len, &p->result);
 	status = riser_nvme_admin(p->n.ctrl, p->n.c->x, &cmd);
 	p->result = cmd.result;
 	return status;
 }
 
-static void print_json(const struct pass *p, bool received, uint64_t ns)
+static void print_text(const void *what)
 {
-	struct json j;
+	const struct pass *p = what;
 
-	json_init(&j, stdout);
-	json_object(&j, NULL);
-	json_u64(&j, "opcode", p->a.opcode);
-	json_u64(&j, "result", p->result);
-	json_u64(&j, "latency_ns", ns);
-	if (received)
-		json_bytes(&j, "data", p->buf, p->a.len);
-	json_end(&j);
-}
-
-static int show_result(struct pass *p, uint64_t ns)
-{
-	bool received = p->buf && RISER_NVME_XFER(p->a.opcode) & RISER_NVME_XFER_FROM_DEVICE;
-	enum cli_format format = p->n.c->format;
-
-	if (received && p->a.file) {
-		int rc = write_output(p->n.c, p->a.file, p->buf, p->a.len);
-
-		if (rc)
-			return rc;
-		received = false;
-	}
-	if (p->a.binary || format == FORMAT_BINARY) {
-		if (received)
-			print_binary(p->buf, p->a.len);
-		return 0;
-	}
-	if (format == FORMAT_JSON) {
-		print_json(p, received, ns);
-		return 0;
-	}
 	printf("%s command 0x%02x succeeded, result: 0x%08x\n", p->admin ? "Admin" : "IO",
 	       p->a.opcode, (unsigned)p->result);
 	if (p->a.latency)
-		printf(" latency: %" PRIu64 " us\n", ns / 1000);
-	if (received)
-		print_hex(p->buf, p->a.len);
-	return 0;
+		printf(" latency: %" PRIu64 " us\n", p->ns / 1000);
+	if (p->received)
+		print_hex(p->n.buf, p->a.len);
+}
+
+static void print_json(struct json *j, const void *what)
+{
+	const struct pass *p = what;
+
+	json_u64(j, "opcode", p->a.opcode);
+	json_u64(j, "result", p->result);
+	json_u64(j, "latency_ns", p->ns);
+	if (p->received)
+		json_bytes(j, "data", p->n.buf, p->a.len);
+}
+
+static int show_result(struct pass *p)
+{
+	static const struct view view = { print_text, print_json };
+
+	p->received = p->n.buf && RISER_NVME_XFER(p->a.opcode) & RISER_NVME_XFER_FROM_DEVICE;
+	if (p->received && p->a.file) {
+		int rc = write_output(p->n.c, p->a.file, p->n.buf, p->a.len);
+
+		if (rc)
+			return rc;
+		p->received = false;
+	}
+	return nvme_show(p->n.c, &view, p, p->n.buf, p->received ? p->a.len : 0);
 }
 
 static int alloc(struct pass *p)
@@ -171,12 +164,12 @@ static int alloc(struct pass *p)
 
 	if (!p->a.len)
 		return 0;
-	rc = riser_nvme_buf_alloc(p->n.ctrl, p->a.len, &p->buf, &p->n.c->err);
+	rc = nvme_alloc(&p->n, p->a.len);
 	if (rc)
-		return cli_fail_err(p->n.c, rc);
-	memset(p->buf, (int)p->a.prefill, p->a.len);
+		return rc;
+	memset(p->n.buf, (int)p->a.prefill, p->a.len);
 	if (RISER_NVME_XFER(p->a.opcode) & RISER_NVME_XFER_TO_DEVICE)
-		return read_input(p->n.c, p->a.file, p->buf, p->a.len);
+		return read_input(p->n.c, p->a.file, p->n.buf, p->a.len);
 	return 0;
 }
 
@@ -194,7 +187,8 @@ static int pass(struct pass *p)
 	status = send(p);
 	if (status)
 		return nvme_fail(&p->n, p->admin ? "admin command" : "I/O command", status);
-	return show_result(p, riser_now(p->n.c->r) - began);
+	p->ns = riser_now(p->n.c->r) - began;
+	return show_result(p);
 }
 
 int passthru_run(struct cli *c, bool admin)
@@ -210,11 +204,11 @@ int passthru_run(struct cli *c, bool admin)
 		show_command(&p.a);
 	if (p.a.dry_run)
 		return CLI_OK;
+	if (p.a.binary)
+		c->format = FORMAT_BINARY;
 	rc = nvme_open_timed(c, &p.n, NVME_MAY_WRITE, p.a.timeout);
 	if (!rc)
 		rc = pass(&p);
-	if (p.buf)
-		riser_nvme_buf_free(p.n.ctrl, p.buf, p.a.len);
 	nvme_close(&p.n);
 	return rc;
 }

@@ -9,6 +9,9 @@ struct args {
 	uint64_t start, size;
 	const char *file;
 	bool lr, fua, latency;
+	uint8_t opcode;
+	const char *name;
+	uint64_t bytes; /* of the blocks */
 };
 
 const struct opt rw_opts[] = {
@@ -24,110 +27,94 @@ const struct opt rw_opts[] = {
 	{ 0 },
 };
 
-struct rw {
-	struct nvme_dev n;
-	struct args a;
-	uint8_t opcode;
-	const char *name;
-	uint64_t bytes; /* of the blocks */
-	void *buf;
-};
-
-static int check_sizes(struct rw *r)
+static int check_sizes(struct nvme_dev *n, struct args *a)
 {
-	struct cli *c = r->n.c;
+	struct cli *c = n->c;
 
-	if (r->a.count > UINT16_MAX)
+	if (a->count > UINT16_MAX)
 		return cli_fail(c, CLI_USAGE, "--block-count wants 0 to 65535: it is zero-based");
-	r->bytes = (r->a.count + 1ull) * r->n.nsi.block_size;
-	if (r->bytes > r->n.info.max_transfer)
+	a->bytes = (a->count + 1ull) * n->nsi.block_size;
+	if (a->bytes > n->info.max_transfer)
 		return cli_fail(c, CLI_FAILED,
 				"%u blocks are %" PRIu64
 				" bytes, more than the %u bytes that one command of %s transfers "
 				"(MDTS)",
-				r->a.count + 1, r->bytes, r->n.info.max_transfer, r->n.uri);
-	if (r->a.size == UINT64_MAX)
-		r->a.size = r->bytes;
-	if (r->a.size > r->bytes)
+				a->count + 1, a->bytes, n->info.max_transfer, n->uri);
+	if (a->size == UINT64_MAX)
+		a->size = a->bytes;
+	if (a->size > a->bytes)
 		return cli_fail(c, CLI_USAGE,
 				"--data-size %" PRIu64 " is more than the %u blocks hold (%" PRIu64
 				" bytes)",
-				r->a.size, r->a.count + 1, r->bytes);
+				a->size, a->count + 1, a->bytes);
 	return 0;
 }
 
-static void report(struct rw *r, uint64_t ns)
+static void report(struct nvme_dev *n, const struct args *a, uint64_t ns)
 {
-	struct cli *c = r->n.c;
+	struct cli *c = n->c;
 	/* A read's data may have gone to stdout. */
-	FILE *f = r->opcode == RISER_NVME_IO_READ && !r->a.file ? stderr : stdout;
+	FILE *f = a->opcode == RISER_NVME_IO_READ && !a->file ? stderr : stdout;
 	struct json j;
 
 	if (c->format == FORMAT_JSON && f == stdout) {
 		json_init(&j, f);
 		json_object(&j, NULL);
-		json_str(&j, "command", r->name);
-		json_u64(&j, "nsid", r->n.nsi.nsid);
-		json_u64(&j, "start_block", r->a.start);
-		json_u64(&j, "blocks", r->a.count + 1);
-		json_u64(&j, "bytes", r->bytes);
+		json_str(&j, "command", a->name);
+		json_u64(&j, "nsid", n->nsi.nsid);
+		json_u64(&j, "start_block", a->start);
+		json_u64(&j, "blocks", a->count + 1);
+		json_u64(&j, "bytes", a->bytes);
 		json_u64(&j, "latency_ns", ns);
 		json_end(&j);
-	} else if (r->a.latency) {
-		fprintf(f, " latency: %s: %" PRIu64 " us\n", r->name, ns / 1000);
+	} else if (a->latency) {
+		fprintf(f, " latency: %s: %" PRIu64 " us\n", a->name, ns / 1000);
 	}
 }
 
-static int transfer(struct rw *r)
+static int transfer(struct nvme_dev *n, const struct args *a)
 {
 	struct riser_nvme_sqe sqe = {
-		.opcode = r->opcode,
-		.nsid = riser_le32_of(r->n.nsi.nsid),
-		.cdw10 = riser_le32_of((uint32_t)r->a.start),
-		.cdw11 = riser_le32_of((uint32_t)(r->a.start >> 32)),
-		.cdw12 = riser_le32_of(r->a.count | (r->a.fua ? RISER_NVME_RW_FUA : 0) |
-				       (r->a.lr ? RISER_NVME_RW_LR : 0)),
+		.opcode = a->opcode,
+		.nsid = riser_le32_of(n->nsi.nsid),
+		.cdw10 = riser_le32_of((uint32_t)a->start),
+		.cdw11 = riser_le32_of((uint32_t)(a->start >> 32)),
+		.cdw12 = riser_le32_of(a->count | (a->fua ? RISER_NVME_RW_FUA : 0) |
+				       (a->lr ? RISER_NVME_RW_LR : 0)),
 	};
-	uint64_t began = riser_now(r->n.c->r), took;
-	int64_t status = nvme_io(&r->n, &sqe, r->buf, r->bytes, NULL);
+	uint64_t began = riser_now(n->c->r), took;
+	int64_t status = nvme_io(n, &sqe, n->buf, a->bytes, NULL);
 	int rc = 0;
 
-	took = riser_now(r->n.c->r) - began;
+	took = riser_now(n->c->r) - began;
 	if (status)
-		return nvme_fail(&r->n, r->name, status);
-	if (r->opcode == RISER_NVME_IO_READ)
-		rc = write_output(r->n.c, r->a.file, r->buf, r->a.size);
+		return nvme_fail(n, a->name, status);
+	if (a->opcode == RISER_NVME_IO_READ)
+		rc = write_output(n->c, a->file, n->buf, a->size);
 	if (!rc)
-		report(r, took);
+		report(n, a, took);
 	return rc;
+}
+
+static int act(struct nvme_dev *n, void *args)
+{
+	struct args *a = args;
+	int rc = nvme_open_ns(n, a->nsid);
+
+	if (!rc)
+		rc = check_sizes(n, a);
+	if (!rc)
+		rc = nvme_open_queue(n);
+	if (!rc)
+		rc = nvme_alloc(n, a->bytes);
+	if (!rc && a->opcode != RISER_NVME_IO_READ)
+		rc = read_input(n->c, a->file, n->buf, a->size);
+	return rc ? rc : transfer(n, a);
 }
 
 int rw_run(struct cli *c, uint8_t opcode, const char *name)
 {
-	struct rw r = { .a.size = UINT64_MAX, .opcode = opcode, .name = name };
-	int rc = cli_parse(c, &r.a);
+	struct args a = { .size = UINT64_MAX, .opcode = opcode, .name = name };
 
-	if (!rc)
-		rc = nvme_open(c, &r.n, opcode == RISER_NVME_IO_WRITE ? NVME_WRITE : 0);
-	if (!rc)
-		rc = nvme_open_ns(&r.n, r.a.nsid);
-	if (!rc)
-		rc = check_sizes(&r);
-	if (!rc)
-		rc = nvme_open_queue(&r.n);
-	if (rc)
-		goto out;
-	rc = riser_nvme_buf_alloc(r.n.ctrl, r.bytes, &r.buf, &c->err);
-	if (rc) {
-		rc = cli_fail_err(c, rc);
-		goto out;
-	}
-	if (opcode != RISER_NVME_IO_READ)
-		rc = read_input(c, r.a.file, r.buf, r.a.size);
-	if (!rc)
-		rc = transfer(&r);
-	riser_nvme_buf_free(r.n.ctrl, r.buf, r.bytes);
-out:
-	nvme_close(&r.n);
-	return rc;
+	return nvme_run(c, &a, opcode == RISER_NVME_IO_WRITE ? NVME_WRITE : 0, NULL, act);
 }

@@ -6,29 +6,27 @@
 static int send(struct nvme_dev *n, const char *name, const struct riser_nvme_sqe *sqe,
 		const void *data, size_t len)
 {
-	void *buf = NULL;
 	int64_t status;
 	struct json j;
-	int rc = 0;
+	int rc;
 
 	if (len) {
-		rc = riser_nvme_buf_alloc(n->ctrl, len, &buf, &n->c->err);
+		rc = nvme_alloc(n, len);
 		if (rc)
-			return cli_fail_err(n->c, rc);
-		memcpy(buf, data, len);
+			return rc;
+		memcpy(n->buf, data, len);
 	}
-	status = nvme_io(n, sqe, buf, len, NULL);
+	status = nvme_io(n, sqe, n->buf, len, NULL);
 	if (status)
-		rc = nvme_fail(n, name, status);
-	else if (n->c->format == FORMAT_JSON) {
+		return nvme_fail(n, name, status);
+	if (n->c->format == FORMAT_JSON) {
 		json_init(&j, stdout);
 		json_object(&j, NULL);
 		json_str(&j, "command", name);
 		json_u64(&j, "nsid", n->nsi.nsid);
 		json_end(&j);
 	}
-	riser_nvme_buf_free(n->ctrl, buf, len);
-	return rc;
+	return 0;
 }
 
 int simple_run(struct cli *c, unsigned flags, uint32_t nsid, const char *name,
