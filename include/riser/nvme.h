@@ -289,7 +289,6 @@ RISER_API void riser_nvme_ns_close(struct riser_nvme_ns *ns);
  * @nsid: its number
  * @blocks: size in logical blocks
  * @block_size: bytes
- * @metadata: bytes a block: 0 for now, see riser_nvme_ns_open()
  * @max_blocks: the largest read or write
  * @id: Identify Namespace data, valid while the namespace is open
  */
@@ -297,7 +296,6 @@ struct riser_nvme_ns_info {
 	uint32_t nsid;
 	uint64_t blocks;
 	uint32_t block_size;
-	uint32_t metadata;
 	uint32_t max_blocks;
 	const struct riser_nvme_id_ns *id;
 };

@@ -168,7 +168,6 @@ struct riser_nvme_ns {
 	uint32_t max_blocks[NVME_NS_OPCODES];
 	uint64_t dw01[NVME_NS_OPCODES]; /* opcode and namespace, dwords 0 and 1 */
 	struct riser_nvme *h;
-	uint32_t ms;
 	uint64_t nsze;
 	struct riser_nvme_id_ns id;
 };

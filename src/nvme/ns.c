@@ -70,9 +70,9 @@ static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
 {
 	const char *name = ns->h->ctrl->pci->name;
 	const struct riser_nvme_lbaf *f = &ns->id.lbaf[RISER_NVME_FLBAS_INDEX(ns->id.flbas)];
+	unsigned ms = le16(f->ms);
 
 	ns->shift = f->lbads;
-	ns->ms = le16(f->ms);
 	ns->nsze = ns->blocks = le64(ns->id.nsze);
 	ns->first = 0;
 	if (ns->shift < 9 || ns->shift > 16 || !ns->nsze || ns->nsze > UINT64_MAX >> ns->shift)
@@ -81,11 +81,11 @@ static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
 			       "possible",
 			       name, ns->nsid, (unsigned long long)ns->nsze, ns->shift);
 	/* Beside the blocks it would want a pointer of its own in every command; ours is 0. */
-	if (ns->ms)
+	if (ms)
 		return err_set(err, -ENOTSUP,
 			       "%s: namespace %u carries %u bytes of metadata %s each block: "
 			       "format it without",
-			       name, ns->nsid, ns->ms, ns->id.flbas & 0x10 ? "inside" : "beside");
+			       name, ns->nsid, ms, ns->id.flbas & 0x10 ? "inside" : "beside");
 	ns->block_size = 1u << ns->shift;
 	set_limits(ns);
 	return 0;
@@ -134,7 +134,6 @@ void riser_nvme_ns_get_info(struct riser_nvme_ns *ns, struct riser_nvme_ns_info 
 		.nsid = ns->nsid,
 		.blocks = ns->nsze,
 		.block_size = ns->block_size,
-		.metadata = ns->ms,
 		.max_blocks = ns->max_blocks[RISER_NVME_IO_READ],
 		.id = &ns->id,
 	};
