@@ -95,7 +95,7 @@ struct riser_blk {
 struct blk_frame {
 	struct blk_frame *up;
 	struct riser_blk_channel *channel; /* whose it is; never changes */
-	uint64_t sector;                   /* for a target that retries */
+	uint64_t sector, start, data;      /* the layer's own */
 	/* Return true when it took the I/O over: the frame is still pushed then. */
 	bool (*end_io)(struct blk_frame *f, struct riser_blk_io *io);
 };
@@ -110,8 +110,11 @@ struct io_priv {
 	union {
 		struct {
 			struct riser_blk_io *next;
-			uint32_t cursor;  /* a cut parent: sectors handed to children */
-			uint32_t pending; /* and children in flight */
+			/* A cut parent: sectors (or flushes) handed to children. In a layer's
+			 * map: which of the copies this is, see blk_ops.span. */
+			uint32_t cursor;
+			uint16_t pending; /* children in flight */
+			uint16_t copy;    /* the next copy of the piece at the cursor */
 		};
 		struct riser_work hop; /* on its way to or from a home executor */
 		void *leaf[2];
@@ -166,7 +169,8 @@ struct blk_child {
  * struct blk_map - one owner's way through a device
  *
  * Embedded by drivers and targets. The fast fields describe one extent over the whole device; a
- * fast_max of 0 sends everything through ops->map.
+ * fast_max of 0 sends everything through ops->map: plain reads and writes of up to map_max sectors
+ * at once, the rest after every check.
  */
 struct blk_map {
 	void (*submit)(struct blk_map *m, struct riser_blk_io *io); /* a leaf's ops->submit */
@@ -174,11 +178,12 @@ struct blk_map {
 	const struct blk_ops *ops;
 	struct riser_blk *b;
 	struct riser_blk_channel *c;
-	uint32_t fast_max;
+	uint32_t fast_max, map_max;
 	uint64_t fast_base;
 	struct riser_blk_channel *fast_lower;
 	struct riser_blk_channel **lowers;
 	unsigned nlowers;
+	unsigned nflush;        /* of a layer: into how many a flush fans out */
 	struct list active;     /* leaf: in blk_owner.leaves, once used */
 	struct riser_work reap; /* dropped by a swap, freed by its owner */
 };
@@ -201,7 +206,8 @@ struct riser_blk_channel {
 	struct blk_owner *owner;
 
 	uint32_t align_mask; /* in sectors: logical block - 1 */
-	uint16_t fast_kinds; /* of a leaf or hop: op | flags << 8 up to which an I/O is fast */
+	uint32_t map_max;    /* sectors; what a layer's map takes without further checks */
+	uint16_t fast_kinds; /* op | flags << 8 up to which an I/O is fast */
 	bool started;
 	struct riser_blk_io *pool;
 	struct io_queue waiters;      /* for a frame */

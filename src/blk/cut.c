@@ -5,9 +5,11 @@
  * leaf lacks them.
  *
  * The I/O becomes a parent that stays at its level with its count and a cursor, and children are
- * taken one at a time from the level's channel: in order a flush (PREFLUSH), the pieces, a flush
- * (FUA). A parent that finds no child free queues; each child that comes back serves the queue.
- * Children pass no gate: their parent is counted, and the drain waits for it.
+ * taken one at a time from the level's channel: in order the flushes (PREFLUSH, or the whole of a
+ * FLUSH that fans out), the pieces, a flush (FUA). At a layer a piece ends where blk_ops.span says,
+ * and a piece without data may be sent on in several copies. A parent that finds no child free
+ * queues; each child that comes back serves the queue. Children pass no gate: their parent is
+ * counted, and the drain waits for it.
  *
  * A leaf that finds out late that it cannot write zeroes sends the I/O back here: blk_zeroes().
  *
@@ -33,6 +35,11 @@ static bool is_write(const struct riser_blk_io *io)
 static bool wants_preflush(const struct riser_blk *b, const struct riser_blk_io *io)
 {
 	return io->flags & RISER_BLK_PREFLUSH && is_write(io) && b->write_cache;
+}
+
+static bool flushes_first(const struct riser_blk *b, const struct riser_blk_io *io)
+{
+	return io->op == RISER_BLK_FLUSH || wants_preflush(b, io);
 }
 
 static bool wants_postflush(const struct riser_blk_channel *c, const struct riser_blk_io *io)
@@ -77,13 +84,30 @@ static uint32_t piece_max(const struct riser_blk_channel *c, const struct riser_
 	return min_of(max, bounce_sectors(c)) & ~c->align_mask;
 }
 
+/* How much of the rest is one piece, by limits and span. */
+static uint32_t piece(const struct riser_blk_channel *c, const struct riser_blk_io *io,
+		      uint32_t cursor, uint32_t *copies)
+{
+	uint32_t count = min_of(io->count - cursor, piece_max(c, io));
+
+	*copies = 1;
+	return c->map->ops->span ? c->map->ops->span(c->map, io, io->sector + cursor, count, copies)
+				 : count;
+}
+
 bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
+	uint32_t copies;
+
+	/* A layer over one device, that need not cut, lets the leaf flush. */
+	bool flush = !c->leaf && c->map->nflush != 1;
+
 	if (io->op == RISER_BLK_FLUSH)
-		return false;
-	/* A layer that need not cut lets the leaves flush. */
-	return io->count > limit_of(c, io) || (c->leaf && wants_preflush(c->b, io)) ||
-	       wants_postflush(c, io) || zeroes_by_writing(c, io);
+		return flush;
+	if (io->count > limit_of(c, io) || ((flush || c->leaf) && wants_preflush(c->b, io)) ||
+	    wants_postflush(c, io) || zeroes_by_writing(c, io))
+		return true;
+	return c->map->ops->span && (piece(c, io, 0, &copies) < io->count || copies != 1);
 }
 
 /* Skip whole elements, so that nobody walks them again for each piece. */
@@ -99,12 +123,13 @@ static void advance(struct riser_blk_io *io, size_t skip)
 
 static bool child_end(struct blk_frame *f, struct riser_blk_io *io);
 
-/* @count sectors from the cursor on; 0: a flush. */
-static void child_start(struct riser_blk_channel *c, struct riser_blk_io *parent, uint32_t count)
+/* @count sectors from the cursor on; 0: a flush. @copy: see blk_copy(). */
+static void child_start(struct riser_blk_channel *c, struct riser_blk_io *parent, uint32_t count,
+			uint32_t copy)
 {
 	struct blk_child *child = c->children;
 	struct riser_blk_io *io = &child->io;
-	uint32_t cursor = io_priv(parent)->cursor;
+	uint32_t cursor = count ? io_priv(parent)->cursor : 0;
 
 	c->children = child->next;
 	child->parent = parent;
@@ -134,8 +159,8 @@ static void child_start(struct riser_blk_channel *c, struct riser_blk_io *parent
 	io_priv(io)->cur = c;
 	io_priv(io)->frame = &child->frame;
 	owner_inc(&c->inflight);
+	io_priv(io)->cursor = copy;
 	io_priv(parent)->pending++;
-	io_priv(parent)->cursor += count;
 	blk_go_on(c, io);
 }
 
@@ -144,33 +169,56 @@ static void set_phase(struct riser_blk_io *io, enum phase phase)
 	io->priv_state = (uint8_t)((io->priv_state & ~PHASE) | phase);
 }
 
+/* Return: true when a child is missing. */
+static bool start_pieces(struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	struct io_priv *p = io_priv(io);
+
+	while (p->cursor < io->count && !io->status && !(io->priv_state & RESTART)) {
+		uint32_t copies, count = piece(c, io, p->cursor, &copies), copy = p->copy;
+
+		if (!copies) {
+			io->status = RISER_BLK_NOTSUPP;
+			break;
+		}
+		if (!c->children)
+			return true;
+		if (io->count > count)
+			stat_add(&c->stats.splits);
+		child_start(c, io, count, copy);
+		if (++p->copy < copies)
+			continue;
+		p->copy = 0;
+		p->cursor += count;
+	}
+	return false;
+}
+
 /* Start what can be started now. Return: true when a child is missing. */
 static bool start_more(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	struct io_priv *p = io_priv(io);
-	uint32_t max;
+	uint32_t nflush = c->leaf ? 1 : c->map->nflush;
 
 	if (io->priv_state & RESTART) {
 		if (p->pending)
 			return false;
 		io->priv_state &= (uint8_t)~RESTART;
-		p->cursor = 0;
+		p->cursor = p->copy = 0;
 	}
-	max = piece_max(c, io);
 	if ((io->priv_state & PHASE) == PREFLUSH) {
-		if (!c->children)
-			return true;
+		while (p->cursor < nflush) {
+			if (!c->children)
+				return true;
+			child_start(c, io, 0, p->cursor++);
+		}
+		if (p->pending)
+			return false;
+		p->cursor = 0;
 		set_phase(io, PIECES);
-		child_start(c, io, 0);
-		return false;
 	}
-	while (p->cursor < io->count && !(io->priv_state & RESTART)) {
-		if (!c->children)
-			return true;
-		if (io->count > max)
-			stat_add(&c->stats.splits);
-		child_start(c, io, min_of(max, io->count - p->cursor));
-	}
+	if (io->op != RISER_BLK_FLUSH && start_pieces(c, io))
+		return true;
 	if (p->pending || (io->priv_state & PHASE) == LAST)
 		return false;
 	if (!wants_postflush(c, io)) {
@@ -180,21 +228,22 @@ static bool start_more(struct riser_blk_channel *c, struct riser_blk_io *io)
 	if (!c->children)
 		return true;
 	set_phase(io, LAST);
-	child_start(c, io, 0);
+	child_start(c, io, 0, 0);
 	return false;
 }
 
-static void step(struct riser_blk_channel *c, struct riser_blk_io *io)
+/* Return: true when all of it has ended. */
+static bool step(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	if (!io->status && start_more(c, io)) {
 		io->priv_state |= QUEUED;
 		io_push(&c->cuts, io);
-		return;
+		return false;
 	}
 	if (io_priv(io)->pending)
-		return;
+		return false;
 	io->priv_state &= NOT_OURS;
-	blk_end(io, (enum riser_blk_status)io->status);
+	return true;
 }
 
 static bool child_end(struct blk_frame *f, struct riser_blk_io *io)
@@ -210,12 +259,13 @@ static bool child_end(struct blk_frame *f, struct riser_blk_io *io)
 	io_priv(parent)->pending--;
 	child->next = c->children;
 	c->children = child;
-	if (!(parent->priv_state & QUEUED))
-		step(c, parent);
+	if (!(parent->priv_state & QUEUED) && step(c, parent))
+		blk_end(parent, (enum riser_blk_status)parent->status);
 	while (c->children && c->cuts.head) {
 		parent = io_pop(&c->cuts);
 		parent->priv_state &= (uint8_t)~QUEUED;
-		step(c, parent);
+		if (step(c, parent))
+			blk_end(parent, (enum riser_blk_status)parent->status);
 	}
 	return true;
 }
@@ -224,10 +274,11 @@ void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	io->status = 0;
 	io_priv(io)->cursor = 0;
-	io_priv(io)->pending = 0;
+	io_priv(io)->pending = io_priv(io)->copy = 0;
 	io->priv_state &= NOT_OURS | ZEROES;
-	set_phase(io, wants_preflush(c->b, io) ? PREFLUSH : PIECES);
-	step(c, io);
+	set_phase(io, flushes_first(c->b, io) ? PREFLUSH : PIECES);
+	if (step(c, io))
+		blk_done(io, (enum riser_blk_status)io->status);
 }
 
 void blk_zeroes(struct blk_map *m, struct riser_blk_io *io)

@@ -117,6 +117,12 @@ void owner_put(struct blk_owner *o)
 	free(o);
 }
 
+void blk_map_activate(struct blk_map *m)
+{
+	if (list_empty(&m->active))
+		list_add_tail(&m->owner->leaves, &m->active);
+}
+
 void owner_start(struct riser_blk_channel *c)
 {
 	struct blk_owner *o = c->owner;

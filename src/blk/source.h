@@ -35,8 +35,9 @@ struct blk_source {
  * @BLK_REMAPPED: blk_remap() was called; the I/O goes on below
  * @BLK_SUBMITTED: the layer has it and will call blk_layer_go() or blk_layer_end()
  * @BLK_DONE: it is finished, io->status says how; it completes at the owner's next poll
+ * @BLK_CUT: it is more than one piece: cut it by blk_ops.span
  */
-enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE };
+enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE, BLK_CUT };
 
 /**
  * struct blk_ops - what drives a device
@@ -53,8 +54,12 @@ enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE };
  *	the next poll) or blk_end() (from a poll). May call blk_again() when a queue is full and
  *	blk_bounce() when the memory cannot be reached
  * @map: layer: one frame was pushed, whose end_io may be set; see enum blk_verdict
+ * @span: layer: how many of the @count sectors from @sector on are one piece for @io's operation.
+ *	*@copies, 1 before, says how often that piece is sent on (0: it is not supported there);
+ *	@map finds in blk_copy() which copy it has. NULL: all is one piece
  * @start: leaf: called in the owner's thread before its first I/O; NULL: nothing
- * @poll: leaf: called at every poll of the owner; return how many things were done
+ * @poll: called at every poll of the owner; return how many things were done. A leaf's from its
+ *	first I/O on, a layer's from blk_map_activate() on
  * @arm: leaf: as struct poller
  * @next_deadline: leaf: as struct poller
  * @buf_alloc: memory that the device reaches without a copy (limits.reach BLK_REACH_OWN)
@@ -70,6 +75,8 @@ struct blk_ops {
 	void (*map_free)(struct blk_map *m);
 	void (*submit)(struct blk_map *m, struct riser_blk_io *io);
 	enum blk_verdict (*map)(struct blk_map *m, struct riser_blk_io *io);
+	uint32_t (*span)(struct blk_map *m, const struct riser_blk_io *io, uint64_t sector,
+			 uint32_t count, uint32_t *copies);
 	void (*start)(struct blk_map *m);
 	int (*poll)(struct blk_map *m);
 	int (*arm)(struct blk_map *m);
@@ -183,6 +190,15 @@ int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t ti
  * Return: 0 or a negative errno.
  */
 int blk_set_home(struct riser_blk *b, struct riser_exec *x, struct riser_err *err);
+
+/* In ops->map, for an operation without data: which copy, or which of blk_map.nflush flushes. */
+static inline uint32_t blk_copy(struct riser_blk_io *io)
+{
+	return io_priv(io)->cursor;
+}
+
+/* In ops->map: have ops->poll called from now on. */
+void blk_map_activate(struct blk_map *m);
 
 /* After BLK_SUBMITTED: send it on, or finish it (at the owner's next poll). */
 void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector);

@@ -106,8 +106,10 @@ void slow(struct riser_blk_channel *c, struct riser_blk_io *io)
 		blk_done(io, RISER_BLK_OK);
 	else if (cut_wanted(c, io))
 		cut_start(c, io);
-	else
+	else {
+		io_priv(io)->cursor = 0; /* the only copy of the only piece */
 		blk_go_on(c, io);
+	}
 }
 
 /* Without flags, an op up to @kinds, not empty, within limits and device. */
@@ -154,6 +156,43 @@ static inline __attribute__((always_inline)) void submit_leaf(struct riser_blk_c
 		slow(c, io);
 }
 
+/* What a layer's map did, but for REMAPPED. Return: true when the frame is free again. */
+static bool not_remapped(struct riser_blk_channel *c, struct riser_blk_io *io,
+			 enum blk_verdict verdict)
+{
+	if (verdict == BLK_SUBMITTED)
+		return false;
+	blk_pop(io);
+	if (verdict == BLK_CUT)
+		cut_start(c, io);
+	else
+		blk_done(io, io->status);
+	return true;
+}
+
+/* Through the layer's map. Return: false when it is for slow(). */
+static bool mapped(struct riser_blk_channel *c, struct blk_map *m, struct riser_blk_io *io)
+{
+	struct blk_frame *f = c->frames;
+	struct io_priv *p = io_priv(io);
+	enum blk_verdict verdict;
+
+	if (unlikely(io->count - 1 >= c->map_max ||
+		     (unsigned)(io->op | io->flags << 8) > c->fast_kinds ||
+		     io->sector > c->sectors - io->count ||
+		     (io->sector | io->count) & c->align_mask || !f))
+		return false;
+	c->frames = f->up;
+	f->up = p->frame;
+	p->frame = f;
+	verdict = m->ops->map(m, io);
+	if (likely(verdict == BLK_REMAPPED))
+		p->cur->submit(p->cur, io);
+	else
+		not_remapped(c, io, verdict);
+	return true;
+}
+
 /* Alignment is left to the leaf, and read-only to channel_set_map(). */
 static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_channel *c,
 							       struct riser_blk_io *io, bool fence)
@@ -166,7 +205,8 @@ static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_
 	if (!enter(c, io, fence, &m))
 		return;
 	if (unlikely(!is_fast(c, io, RISER_BLK_WRITE) || !f)) {
-		slow(c, io);
+		if (!mapped(c, m, io))
+			slow(c, io);
 		return;
 	}
 	c->frames = f->up;
@@ -267,12 +307,13 @@ void blk_pop(struct riser_blk_io *io)
 void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
 {
 	struct blk_map *m = c->map;
+	enum blk_verdict verdict;
 
 	if (m->submit) {
 		m->submit(m, io);
 		return;
 	}
-	/* Where map answers DONE the frame is free again, for the next that waits for one. */
+	/* Where the frame is free again it is for the next that waits for one. */
 	for (; io; io = io_pop(&c->waiters)) {
 		struct io_priv *p = io_priv(io);
 		struct blk_frame *f = c->frames;
@@ -284,17 +325,13 @@ void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io)
 		c->frames = f->up;
 		f->up = p->frame;
 		p->frame = f;
-		switch (m->ops->map(m, io)) {
-		case BLK_REMAPPED:
+		verdict = m->ops->map(m, io);
+		if (verdict == BLK_REMAPPED) {
 			p->cur->submit(p->cur, io);
 			return;
-		case BLK_SUBMITTED:
-			return;
-		case BLK_DONE:
-			blk_pop(io);
-			blk_done(io, io->status);
-			break;
 		}
+		if (!not_remapped(c, io, verdict))
+			return;
 	}
 }
 
