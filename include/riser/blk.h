@@ -58,6 +58,19 @@ enum riser_blk_status {
 	RISER_BLK_INVALID,
 };
 
+/**
+ * enum riser_blk_op - what an I/O does
+ * @RISER_BLK_READ: read
+ * @RISER_BLK_WRITE: write
+ * @RISER_BLK_FLUSH: what writes completed before is on stable storage; has no range
+ * @RISER_BLK_DISCARD: the data is not needed any more; what is read there afterwards is unspecified
+ * @RISER_BLK_WRITE_ZEROES: zeroes are read there afterwards
+ * @RISER_BLK_COMPARE: is the data equal to that in memory? PROTECTION if not
+ * @RISER_BLK_BLOCK_STATUS: what is there? On completion count is cut down to the first run in one
+ *	state (at least one logical block), and raw_status says which: RISER_BLK_ST_HOLE,
+ *	RISER_BLK_ST_ZERO, 0 for data. The run may be shorter than it could be; ask again behind it.
+ *	Every device answers: one that knows nothing says that all of it is data
+ */
 enum riser_blk_op {
 	RISER_BLK_READ,
 	RISER_BLK_WRITE,
@@ -65,6 +78,7 @@ enum riser_blk_op {
 	RISER_BLK_DISCARD,
 	RISER_BLK_WRITE_ZEROES,
 	RISER_BLK_COMPARE,
+	RISER_BLK_BLOCK_STATUS,
 };
 
 /* Flags of an I/O. */
@@ -72,13 +86,17 @@ enum riser_blk_op {
 #define RISER_BLK_PREFLUSH (1u << 1) /* flush the cache before this write */
 #define RISER_BLK_NOUNMAP  (1u << 2) /* WRITE_ZEROES must not deallocate */
 
+/* What BLOCK_STATUS answers. */
+#define RISER_BLK_ST_HOLE (1u << 0) /* nothing is allocated there */
+#define RISER_BLK_ST_ZERO (1u << 1) /* zeroes are read there */
+
 struct riser_blk;
 struct riser_blk_channel;
 
 /**
  * struct riser_blk_io - one I/O
  * @sector: first 512-byte sector
- * @count: how many sectors
+ * @count: how many sectors; the answer of BLOCK_STATUS
  * @op: enum riser_blk_op
  * @flags: RISER_BLK_FUA, …
  * @status: enum riser_blk_status, valid in @done
@@ -88,7 +106,8 @@ struct riser_blk_channel;
  * @meta: metadata, or NULL
  * @done: called once from riser_exec_poll(); may submit further I/O, must not wait
  * @user: the caller's
- * @raw_status: the device's own status where it has one (NVMe: SCT<<8|SC), else 0
+ * @raw_status: the device's own status where it has one (NVMe: SCT<<8|SC), else 0; of a
+ *	BLOCK_STATUS that ended well, RISER_BLK_ST_…
  * @one: room for a single element, so that "io->iov = &io->one" needs no other memory
  * @priv: the library's
  */
@@ -125,6 +144,7 @@ struct riser_blk_io {
  * @discard: DISCARD is done
  * @write_zeroes: WRITE_ZEROES is done without a data transfer
  * @compare: COMPARE is done
+ * @block_status: BLOCK_STATUS tells holes from data
  * @description: one line such as "NVMe namespace 1 of RISER MODEL (serial R0001)"
  */
 struct riser_blk_info {
@@ -141,6 +161,7 @@ struct riser_blk_info {
 	bool discard;
 	bool write_zeroes;
 	bool compare;
+	bool block_status;
 	char description[160];
 };
 
@@ -272,7 +293,7 @@ RISER_API void riser_blk_buf_free(struct riser_blk_channel *c, void *buf, size_t
 /**
  * riser_blk_rw - one I/O, and wait for it
  * @c: the channel; its owner's other completions run meanwhile
- * @op: enum riser_blk_op
+ * @op: enum riser_blk_op, but not BLOCK_STATUS, whose answer would be lost
  * @sector: first sector
  * @count: sectors; any number, split as needed
  * @buf: the data, or NULL for operations without

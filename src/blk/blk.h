@@ -74,6 +74,9 @@ struct riser_blk {
 	bool read_only, write_cache, fua, discard, write_zeroes, compare, harmless;
 	bool zeroes_maybe; /* a leaf's write_zeroes may prove wrong: see blk_zeroes() */
 	bool stacked;      /* blk_stack_limits() was called */
+	/* BLOCK_STATUS comes here. A layer says so itself: one that changes data must not pass on
+	 * what is below. Where it is not set, all is data. */
+	bool block_status;
 	char description[160];
 	uint32_t refs; /* atomic */
 
@@ -282,6 +285,8 @@ void blk_end(struct riser_blk_io *io, enum riser_blk_status status);
 /* cut.c */
 bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io);
 void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io);
+/* A BLOCK_STATUS asks only about what is one piece here. Return: false when all of that is data. */
+bool cut_status(const struct riser_blk_channel *c, struct riser_blk_io *io);
 
 /* bounce.c: a counted pool of memory that a leaf reaches, where it does not reach all. */
 /* The largest I/O that a buffer holds; UINT32_MAX where none is needed. */

@@ -104,10 +104,21 @@ bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io
 
 	if (io->op == RISER_BLK_FLUSH)
 		return flush;
+	if (io->op == RISER_BLK_BLOCK_STATUS)
+		return false; /* a prefix is an answer too: see cut_status() */
 	if (io->count > limit_of(c, io) || ((flush || c->leaf) && wants_preflush(c->b, io)) ||
 	    wants_postflush(c, io) || zeroes_by_writing(c, io))
 		return true;
 	return c->map->ops->span && (piece(c, io, 0, &copies) < io->count || copies != 1);
+}
+
+bool cut_status(const struct riser_blk_channel *c, struct riser_blk_io *io)
+{
+	uint32_t copies = 1;
+
+	if (c->b->block_status && c->map->ops->span)
+		io->count = c->map->ops->span(c->map, io, io->sector, io->count, &copies);
+	return c->b->block_status && copies;
 }
 
 /* Skip whole elements, so that nobody walks them again for each piece. */

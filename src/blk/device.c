@@ -118,6 +118,7 @@ void riser_blk_get_info(struct riser_blk *b, struct riser_blk_info *info)
 		.discard = b->discard,
 		.write_zeroes = b->write_zeroes,
 		.compare = b->compare,
+		.block_status = b->block_status,
 	};
 	if (b->discard)
 		info->max_discard_sectors =

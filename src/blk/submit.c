@@ -80,14 +80,14 @@ static enum riser_blk_status check(const struct riser_blk_channel *c, const stru
 {
 	const struct riser_blk *b = c->b;
 
-	if (io->op > RISER_BLK_COMPARE)
+	if (io->op > RISER_BLK_BLOCK_STATUS)
 		return RISER_BLK_NOTSUPP;
 	if (io->op == RISER_BLK_FLUSH)
 		return RISER_BLK_OK;
 	if (!io->count || (io->sector | io->count) & c->align_mask || io->count > c->sectors ||
 	    io->sector > c->sectors - io->count)
 		return RISER_BLK_INVALID;
-	if (b->read_only && io->op != RISER_BLK_READ && io->op != RISER_BLK_COMPARE)
+	if (b->read_only && io->op != RISER_BLK_READ && io->op < RISER_BLK_COMPARE)
 		return RISER_BLK_INVALID;
 	if ((io->op == RISER_BLK_DISCARD && !b->discard) ||
 	    (io->op == RISER_BLK_COMPARE && !b->compare))
@@ -104,6 +104,8 @@ void slow(struct riser_blk_channel *c, struct riser_blk_io *io)
 		blk_done(io, status);
 	else if (io->op == RISER_BLK_FLUSH && !c->b->write_cache)
 		blk_done(io, RISER_BLK_OK);
+	else if (io->op == RISER_BLK_BLOCK_STATUS && !cut_status(c, io))
+		blk_done(io, RISER_BLK_OK); /* all of it is data */
 	else if (cut_wanted(c, io))
 		cut_start(c, io);
 	else {

@@ -72,6 +72,7 @@ int dev_fail_io(struct cli *c, const struct dev *d, enum riser_blk_op op, uint64
 		[RISER_BLK_DISCARD] = "trim",
 		[RISER_BLK_WRITE_ZEROES] = "write of zeroes",
 		[RISER_BLK_COMPARE] = "compare",
+		[RISER_BLK_BLOCK_STATUS] = "status",
 	};
 	static const char *const words[] = {
 		[RISER_BLK_NOTSUPP] = "the device does not do this",

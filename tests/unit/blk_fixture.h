@@ -484,6 +484,7 @@ static struct riser_blk *fix_linear_new(struct riser *r, const char *name, struc
 	b->table = fix_table_new(lower, base, sectors);
 	b->sectors = sectors;
 	blk_stack_limits(b, lower);
+	b->block_status = true;
 	snprintf(b->description, sizeof(b->description), "%s", name);
 	return b;
 }

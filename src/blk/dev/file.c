@@ -63,6 +63,55 @@ static uint32_t *progress(struct riser_blk_io *io)
 	return &io_priv(io)->cursor;
 }
 
+static off_t offset_of(const struct riser_blk_io *io)
+{
+	return (off_t)(io->sector << RISER_SECTOR_SHIFT);
+}
+
+/*
+ * Where the run that begins at @at ends, and its state. A file system that knows of no holes, and a
+ * block device, call all of it data.
+ */
+static off_t run_of(struct file *f, off_t at, off_t end, uint32_t *state)
+{
+	off_t data = lseek(f->fd, at, SEEK_DATA), size;
+
+	*state = 0;
+	if (data == at) {
+		off_t hole = lseek(f->fd, at, SEEK_HOLE);
+
+		return hole > at ? hole : end;
+	}
+	if (data < 0 && errno != ENXIO)
+		return end;
+	*state = RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO;
+	if (data > at)
+		return data;
+	/* No data up to its end; what somebody cut off behind that is no hole, but lost. */
+	size = lseek(f->fd, 0, SEEK_END);
+	if (size >= (off_t)load_relaxed(&f->size))
+		return end;
+	if (size <= at)
+		*state = 0;
+	return size <= at ? end : size;
+}
+
+/* One or two system calls. A block that is partly a hole is data. */
+static void block_status(struct blk_map *map, struct riser_blk_io *io)
+{
+	uint64_t block = map->b->limits.logical_block;
+	off_t at = offset_of(io), end = at + (off_t)blk_bytes(io);
+	uint32_t state;
+	uint64_t len = (uint64_t)(run_of(map->b->priv, at, end, &state) - at);
+
+	if (state && len < block)
+		state = 0;
+	len = state ? align_down(len, block) : align_up(len, block);
+	io->count = (uint32_t)(min_of(len, (uint64_t)blk_bytes(io)) >> RISER_SECTOR_SHIFT);
+	io->raw_status = state;
+	blk_leaf_done(map, io, RISER_BLK_OK);
+}
+
 static void file_submit(struct blk_map *map, struct riser_blk_io *io)
 {
 	struct file_map *m = container_of(map, struct file_map, map);
@@ -70,6 +119,10 @@ static void file_submit(struct blk_map *map, struct riser_blk_io *io)
 
 	if (f->direct && io->op <= RISER_BLK_WRITE && !blk_memory_ok(&map->b->limits, io)) {
 		blk_bounce(map, io);
+		return;
+	}
+	if (io->op == RISER_BLK_BLOCK_STATUS) {
+		block_status(map, io);
 		return;
 	}
 	*progress(io) = 0;
@@ -151,11 +204,6 @@ static int fallocate_mode(const struct riser_blk_io *io)
 	if (io->op == RISER_BLK_WRITE_ZEROES && io->flags & RISER_BLK_NOUNMAP)
 		return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 	return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-}
-
-static off_t offset_of(const struct riser_blk_io *io)
-{
-	return (off_t)(io->sector << RISER_SECTOR_SHIFT);
 }
 
 /* The rest of an I/O's memory, in @m->iovs. Return: how many elements. */
@@ -537,6 +585,7 @@ static int file_open(struct riser *r, const struct uri *u, uint32_t flags, struc
 	b->read_only |= readonly;
 	b->limits.max_sectors = MAX_SECTORS;
 	b->write_cache = b->fua = b->discard = b->write_zeroes = b->zeroes_maybe = true;
+	b->block_status = true;
 	snprintf(b->description, sizeof(b->description), "%s %s, %s",
 		 b->harmless ? "file" : "block device", u->rest,
 		 format_size(f->size, text, sizeof(text)));

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/* mem:SIZE: sparse memory that vanishes with the device. What was never written is zero. */
+/*
+ * mem:SIZE: sparse memory that vanishes with the device. What was never written is zero.
+ *
+ * Which granules (pages, or blocks where those are larger) were written stands in a bitmap of the
+ * device's own: the system's tables tell what is resident, which is something else.
+ */
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/uri.h"
@@ -17,27 +22,95 @@
 #define MAP_NORESERVE 0
 #endif
 
+#define BITS        64
+#define STATUS_BITS (1u << 22) /* that one BLOCK_STATUS looks at: some tens of microseconds */
+
 struct mem {
 	char *data;
 	size_t len;
-	size_t page;
+	size_t granule;    /* bytes */
+	uint64_t *written; /* a bit a granule; atomic, for owners that write neighbours */
 };
 
+static size_t bitmap_len(const struct mem *d)
+{
+	return (d->len / d->granule / BITS + 1) * sizeof(*d->written);
+}
+
+/* Return: MAP_FAILED where there is no room. */
 static void *map_sparse(void *at, size_t len)
 {
 	return mmap(at, len, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED : 0), -1, 0);
 }
 
-/* Whole pages are given back and made anew; they read as zeroes again. */
+static void *map_or_null(size_t len)
+{
+	void *p = map_sparse(NULL, len);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void set_written(struct mem *d, size_t at, size_t len)
+{
+	for (size_t i = at / d->granule; i <= (at + len - 1) / d->granule; i++) {
+		uint64_t bit = 1ull << i % BITS;
+
+		if (!(load_relaxed(&d->written[i / BITS]) & bit))
+			__atomic_fetch_or(&d->written[i / BITS], bit, __ATOMIC_RELAXED);
+	}
+}
+
+/* Of whole granules. */
+static void clear_written(struct mem *d, size_t at, size_t len)
+{
+	size_t i = at / d->granule, end = (at + len) / d->granule;
+
+	for (; i < end; i++) {
+		uint64_t bit = 1ull << i % BITS;
+
+		if (i % BITS == 0 && end - i >= BITS) {
+			store_relaxed(&d->written[i / BITS], 0);
+			i += BITS - 1;
+		} else if (load_relaxed(&d->written[i / BITS]) & bit) {
+			__atomic_fetch_and(&d->written[i / BITS], ~bit, __ATOMIC_RELAXED);
+		}
+	}
+}
+
+static void block_status(const struct mem *d, struct riser_blk_io *io)
+{
+	size_t at = (size_t)io->sector << RISER_SECTOR_SHIFT, end = at + blk_bytes(io);
+	size_t first = at / d->granule, last = (end - 1) / d->granule, i = first;
+	uint64_t flip = load_relaxed(&d->written[i / BITS]) >> i % BITS & 1 ? UINT64_MAX : 0;
+
+	last = min_of(last, first + STATUS_BITS);
+	while (i <= last) {
+		uint64_t other = (load_relaxed(&d->written[i / BITS]) ^ flip) >> i % BITS;
+
+		if (other) {
+			i += (size_t)__builtin_ctzll(other);
+			break;
+		}
+		i += BITS - i % BITS;
+	}
+	i = min_of(i, last + 1);
+	io->count = (uint32_t)((min_of(i * d->granule, end) - at) >> RISER_SECTOR_SHIFT);
+	io->raw_status = flip ? 0 : RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO;
+}
+
+/* Whole granules are given back and made anew; they read as zeroes again. */
 static void zero(struct mem *d, size_t at, size_t len, bool unmap)
 {
-	size_t from = align_up(at, d->page), to = align_down(at + len, d->page);
+	size_t from = align_up(at, d->granule), to = align_down(at + len, d->granule);
 
 	if (!unmap || from >= to || map_sparse(d->data + from, to - from) == MAP_FAILED) {
 		memset(d->data + at, 0, len);
+		if (!unmap)
+			set_written(d, at, len); /* no hole, as was asked */
 		return;
 	}
+	clear_written(d, from, to - from);
 	memset(d->data + at, 0, from - at);
 	memset(d->data + to, 0, at + len - to);
 }
@@ -65,6 +138,7 @@ static void mem_submit(struct blk_map *m, struct riser_blk_io *io)
 		break;
 	case RISER_BLK_WRITE:
 		blk_copy_in(d->data + at, io);
+		set_written(d, at, blk_bytes(io));
 		break;
 	case RISER_BLK_DISCARD:
 		zero(d, at, blk_bytes(io), true);
@@ -75,6 +149,9 @@ static void mem_submit(struct blk_map *m, struct riser_blk_io *io)
 	case RISER_BLK_COMPARE:
 		if (!equal(d->data + at, io))
 			status = RISER_BLK_PROTECTION;
+		break;
+	case RISER_BLK_BLOCK_STATUS:
+		block_status(d, io);
 		break;
 	default:
 		status = RISER_BLK_NOTSUPP;
@@ -89,6 +166,8 @@ static void mem_close(struct riser_blk *b)
 
 	if (d->data)
 		munmap(d->data, d->len);
+	if (d->written)
+		munmap(d->written, bitmap_len(d));
 	free(d);
 }
 
@@ -123,15 +202,15 @@ static int mem_open(struct riser *r, const struct uri *u, uint32_t flags, struct
 	rc = blk_set_geometry(b, u, size, err);
 	if (rc)
 		goto fail;
-	d->page = (size_t)sysconf(_SC_PAGESIZE);
+	d->granule = max_of((size_t)sysconf(_SC_PAGESIZE), (size_t)b->limits.logical_block);
 	d->len = (size_t)size;
-	d->data = map_sparse(NULL, d->len);
-	if (d->data == MAP_FAILED) {
-		d->data = NULL;
+	d->data = map_or_null(d->len);
+	d->written = map_or_null(bitmap_len(d));
+	if (!d->data || !d->written) {
 		rc = err_set(err, -ENOMEM, "mem:%s: no address space for it", u->rest);
 		goto fail;
 	}
-	b->discard = b->write_zeroes = b->compare = b->fua = true;
+	b->discard = b->write_zeroes = b->compare = b->fua = b->block_status = true;
 	snprintf(b->description, sizeof(b->description), "memory, %s, lost when closed",
 		 format_size(size, text, sizeof(text)));
 	*out = b;
