@@ -2,23 +2,26 @@
 /* Copyright (c) 2026 The riser authors */
 /*
  * What the block core itself costs: a 4 KiB read on null:, with its get and put, at queue depth 32;
- * and what a linear layer adds to that. Built with the library's objects, because nothing public
- * makes a layer yet.
+ * the same through a linear layer; and what a HOME device over null: adds, a linear layer whose
+ * home is another executor, driven by the same thread. Built with the library's objects, because
+ * nothing public makes a layer yet.
  *
- *	blk				both figures, by callgrind, the caller's loop included
+ *	blk				all figures, by callgrind, the caller's loop included
  *	blk --json			the same, one JSON object a line
  *	blk --run NAME --ios N		one loop alone
  */
 #include "bench.h"
 #include "blk/source.h"
 #include "callgrind.h"
+#include "reads.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH 32
+enum loop { NULL_ALONE, LINEAR, HOME, LOOPS };
 
-static const char *const names[] = { "blk.null.read4k.qd32", "blk.linear.read4k.qd32" };
+static const char *const names[LOOPS] = { "blk.null.read4k.qd32", "blk.linear.read4k.qd32",
+					  "blk.home.read4k.qd32" };
 
 static _Noreturn void die(const struct riser_err *err)
 {
@@ -63,59 +66,36 @@ static struct riser_blk *linear_over(struct riser *r, struct riser_blk *lower)
 	return b;
 }
 
-static void on_done(struct riser_blk_io *io)
-{
-	riser_blk_io_put(io);
-}
-
-static void loop(struct riser_exec *x, struct riser_blk_channel *c, char *buf, uint64_t ios)
-{
-	struct riser_blk_io *io;
-
-	while (ios) {
-		while (ios && (io = riser_blk_io_get(c))) {
-			io->op = RISER_BLK_READ;
-			io->sector = ios * 8 & 0xfffff;
-			io->count = 8;
-			io->one.iov_base = buf;
-			io->one.iov_len = 4096;
-			io->iov = &io->one;
-			io->iovcnt = 1;
-			io->done = on_done;
-			riser_blk_submit(io);
-			ios--;
-		}
-		riser_exec_poll(x);
-	}
-}
-
 static int run(const char *name, uint64_t ios)
 {
 	struct riser_opts opts = { .size = sizeof(opts), .flags = RISER_VIRTUAL_TIME };
-	bool layered = !strcmp(name, names[1]);
-	struct riser_blk_channel *c;
-	static char buf[4096];
+	struct riser_exec *x, *home = NULL;
 	struct riser_blk *b, *top;
+	struct riser_blk_channel *c;
 	struct riser_err err;
-	struct riser_exec *x;
+	enum loop loop = 0;
 	struct riser *r;
 
-	if (!layered && strcmp(name, names[0])) {
-		fprintf(stderr, "bench: no loop '%s'; there are %s and %s\n", name, names[0],
-			names[1]);
+	while (loop < LOOPS && strcmp(name, names[loop]))
+		loop++;
+	if (loop == LOOPS) {
+		fprintf(stderr, "bench: no loop '%s'\n", name);
 		return 2;
 	}
 	if (riser_new(&opts, &r, &err) || riser_exec_new(r, &x, &err) ||
 	    riser_blk_open(r, "null:1T", 0, &b, &err))
 		die(&err);
-	top = layered ? linear_over(r, b) : b;
-	if (riser_blk_channel_open(top, x, DEPTH, &c, &err))
+	top = loop == NULL_ALONE ? b : linear_over(r, b);
+	if (loop == HOME && (riser_exec_new(r, &home, &err) || blk_set_home(top, home, &err)))
 		die(&err);
-	loop(x, c, buf, ios);
+	if (riser_blk_channel_open(top, x, READS_DEPTH, &c, &err))
+		die(&err);
+	reads(c, x, home, ios);
 	riser_blk_channel_close(c);
-	if (layered)
+	if (top != b)
 		riser_blk_close(top);
 	riser_blk_close(b);
+	riser_exec_free(home);
 	riser_exec_free(x);
 	riser_free(r);
 	return 0;
@@ -124,6 +104,7 @@ static int run(const char *name, uint64_t ios)
 int main(int argc, char **argv)
 {
 	struct bench bench = { .ios = 100000 };
+	double n[LOOPS];
 
 	if (!bench_parse(&bench, argc, argv))
 		return 2;
@@ -131,13 +112,15 @@ int main(int argc, char **argv)
 		return run(bench.run, bench.ios);
 	if (bench.only && strcmp(bench.only, "instructions"))
 		return 2;
-	for (unsigned i = 0; i < 2; i++) {
-		double n = callgrind_per_io(bench.self, names[i], 32000, 64000, CALLGRIND_ALL);
-
-		if (n < 0)
+	for (enum loop i = 0; i < LOOPS; i++) {
+		n[i] = callgrind_per_io(bench.self, names[i], 32000, 64000, CALLGRIND_ALL);
+		if (n[i] < 0)
 			return 1;
-		bench_print(&bench, names[i], "instructions", n,
-			    "instructions per I/O, the caller's loop included");
 	}
+	for (enum loop i = 0; i < HOME; i++)
+		bench_print(&bench, names[i], "instructions", n[i],
+			    "instructions per I/O, the caller's loop included");
+	bench_print(&bench, names[HOME], "instructions", n[HOME] - n[NULL_ALONE],
+		    "instructions per I/O, more than null:");
 	return 0;
 }
