@@ -107,9 +107,12 @@ struct blk_frame {
  * use both words of @leaf. */
 struct io_priv {
 	struct riser_blk_channel *channel; /* whose pool it is from */
-	struct riser_blk_channel *cur;     /* the level that it is at */
-	uint64_t sector;                   /* as the caller gave it */
-	struct blk_frame *frame;           /* top of its stack */
+	union {
+		struct riser_blk_channel *cur; /* the level that it is at */
+		struct riser_blk_io *batch;    /* between two executors: the next on the way */
+	};
+	uint64_t sector;         /* as the caller gave it */
+	struct blk_frame *frame; /* top of its stack */
 	union {
 		struct {
 			struct riser_blk_io *next;
@@ -119,7 +122,7 @@ struct io_priv {
 			uint16_t pending; /* children in flight */
 			uint16_t copy;    /* the next copy of the piece at the cursor */
 		};
-		struct riser_work hop; /* on its way to or from a home executor */
+		struct riser_work hop; /* the first of a batch: see struct blk_batch */
 		void *leaf[2];
 	};
 };
@@ -159,6 +162,17 @@ static inline struct riser_blk_io *io_pop(struct io_queue *q)
 		q->head = io_priv(io)->next;
 	return io;
 }
+
+/*
+ * I/O that an owner has for another one. It gathers while the owner polls, and goes into the other
+ * executor's inbox in one piece at the end of the poll, or before a sleep: see owner_send().
+ */
+struct blk_batch {
+	struct riser_blk_io *first, *last;
+	struct blk_batch *next; /* in blk_owner.unsent */
+	struct riser_exec *to;
+	void (*arrived)(struct riser_work *w);
+};
 
 /* A piece of an I/O that was cut. It ends in its own frame, so that nobody takes it for an I/O. */
 struct blk_child {
@@ -242,6 +256,7 @@ struct riser_blk_channel {
 struct blk_owner {
 	/* Finished at submit: complete at the next poll. The last one's next is not set. */
 	struct riser_blk_io *done, **done_tail;
+	struct blk_batch *unsent;
 	struct riser_exec *x;
 	unsigned refs; /* channels; under the context's lock */
 	bool registered;
@@ -282,6 +297,9 @@ int blk_run_again(struct riser_blk_channel *c);
  */
 void blk_end(struct riser_blk_io *io, enum riser_blk_status status);
 
+/* Back from a home executor, its hop's frame still pushed: up from there. */
+void blk_end_back(struct riser_blk_io *io);
+
 /* cut.c */
 bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io);
 void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io);
@@ -317,6 +335,20 @@ static inline void owner_finish(struct blk_owner *o, struct riser_blk_io *io,
 	io->status = (uint8_t)status;
 	*o->done_tail = io;
 	o->done_tail = &io_priv(io)->next;
+}
+
+/* In @o's thread: @io goes with the others of @batch. */
+static inline void owner_gather(struct blk_owner *o, struct blk_batch *batch,
+				struct riser_blk_io *io)
+{
+	if (batch->first) {
+		io_priv(batch->last)->batch = io;
+	} else {
+		batch->first = io;
+		batch->next = o->unsent;
+		o->unsent = batch;
+	}
+	batch->last = io;
 }
 
 static inline bool owner_has_done(const struct blk_owner *o)

@@ -26,6 +26,22 @@ static int run_again(struct blk_owner *o)
 	return n;
 }
 
+/* What gathered for other executors goes to their inboxes. */
+static void owner_send(struct blk_owner *o)
+{
+	struct blk_batch *batch;
+
+	while ((batch = o->unsent)) {
+		struct riser_work *w = &io_priv(batch->first)->hop;
+
+		o->unsent = batch->next;
+		io_priv(batch->last)->batch = NULL;
+		batch->first = NULL;
+		w->fn = batch->arrived;
+		riser_exec_post(batch->to, w); /* nothing of the batch is ours any more */
+	}
+}
+
 static int owner_poll(struct poller *p)
 {
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
@@ -39,6 +55,8 @@ static int owner_poll(struct poller *p)
 		n += m->ops->poll(m);
 	n += run_again(o);
 	o->x->in_cb--;
+	if (o->unsent)
+		owner_send(o);
 	if (n)
 		clock_bump(o->x->r); /* a drain on virtual time looks again */
 	return n;
@@ -49,6 +67,8 @@ static int owner_arm(struct poller *p)
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
 	int rc = owner_has_done(o);
 
+	if (o->unsent) /* it came behind the last poll */
+		owner_send(o);
 	list_for_each (m, &o->leaves, struct blk_map, active) {
 		int a = m->ops->arm ? m->ops->arm(m) : 0;
 
@@ -65,7 +85,7 @@ static uint64_t owner_next_deadline(struct poller *p)
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
 	uint64_t next = TIME_NEVER;
 
-	if (owner_has_done(o))
+	if (owner_has_done(o) || o->unsent)
 		return o->x->now;
 	list_for_each (m, &o->leaves, struct blk_map, active)
 		if (m->ops->next_deadline)

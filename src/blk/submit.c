@@ -359,15 +359,13 @@ void blk_layer_end(struct riser_blk_io *io, enum riser_blk_status status)
 	blk_next_waiter(io_priv(io)->cur);
 }
 
-/* Up from the level that it is at; io->status is set. */
-static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
+/* Up from @c, where it is counted out; io->status is set. */
+static inline __attribute__((always_inline)) void up(struct riser_blk_io *io,
+						     struct riser_blk_channel *c)
 {
 	struct io_priv *p = io_priv(io);
-	struct riser_blk_channel *c = p->cur;
-	struct blk_frame *f = p->frame, *up;
+	struct blk_frame *f = p->frame, *next;
 
-	/* Counting out is the last touch of anything that a table owns: see gate_drained(). */
-	owner_dec_release(&c->inflight);
 	if (f) {
 		do {
 			if (unlikely(f->end_io)) {
@@ -376,14 +374,14 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 					return;
 				f->end_io = NULL;
 			}
-			up = f->up;
+			next = f->up;
 			c = f->channel;
 			f->up = c->frames;
 			c->frames = f;
 			if (unlikely(c->waiters.head))
 				blk_next_waiter(c);
 			owner_dec_release(&c->inflight);
-			f = up;
+			f = next;
 		} while (f);
 		p->frame = NULL;
 		io->sector = p->sector;
@@ -393,6 +391,24 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 		c->stats.errors++;
 	moves(io, IN_FLIGHT, AT_CALLER);
 	io->done(io);
+}
+
+/* Up from the level that it is at. */
+static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
+{
+	struct riser_blk_channel *c = io_priv(io)->cur;
+
+	/* Counting out is the last touch of anything that a table owns: see gate_drained(). */
+	owner_dec_release(&c->inflight);
+	up(io, c);
+}
+
+void blk_end_back(struct riser_blk_io *io)
+{
+	struct blk_frame *f = io_priv(io)->frame;
+
+	f->end_io = NULL;
+	up(io, f->channel);
 }
 
 void blk_end(struct riser_blk_io *io, enum riser_blk_status status)
