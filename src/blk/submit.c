@@ -172,8 +172,9 @@ static bool not_remapped(struct riser_blk_channel *c, struct riser_blk_io *io,
 	return true;
 }
 
-/* Through the layer's map. Return: false when it is for slow(). */
-static bool mapped(struct riser_blk_channel *c, struct blk_map *m, struct riser_blk_io *io)
+/* Through the layer's map. A call in the last place, so that who calls it keeps no registers. */
+static __attribute__((noinline)) void mapped(struct riser_blk_channel *c, struct blk_map *m,
+					     struct riser_blk_io *io)
 {
 	struct blk_frame *f = c->frames;
 	struct io_priv *p = io_priv(io);
@@ -182,8 +183,10 @@ static bool mapped(struct riser_blk_channel *c, struct blk_map *m, struct riser_
 	if (unlikely(io->count - 1 >= c->map_max ||
 		     (unsigned)(io->op | io->flags << 8) > c->fast_kinds ||
 		     io->sector > c->sectors - io->count ||
-		     (io->sector | io->count) & c->align_mask || !f))
-		return false;
+		     (io->sector | io->count) & c->align_mask || !f)) {
+		slow(c, io);
+		return;
+	}
 	c->frames = f->up;
 	f->up = p->frame;
 	p->frame = f;
@@ -192,7 +195,6 @@ static bool mapped(struct riser_blk_channel *c, struct blk_map *m, struct riser_
 		p->cur->submit(p->cur, io);
 	else
 		not_remapped(c, io, verdict);
-	return true;
 }
 
 /* Alignment is left to the leaf, and read-only to channel_set_map(). */
@@ -207,8 +209,7 @@ static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_
 	if (!enter(c, io, fence, &m))
 		return;
 	if (unlikely(!is_fast(c, io, RISER_BLK_WRITE) || !f)) {
-		if (!mapped(c, m, io))
-			slow(c, io);
+		mapped(c, m, io);
 		return;
 	}
 	c->frames = f->up;
