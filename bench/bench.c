@@ -42,3 +42,17 @@ void bench_print(const struct bench *b, const char *name, const char *what, doub
 		printf("%-40s %-14s %12.2f\n", name, what, value);
 	fflush(stdout);
 }
+
+void bench_print_peer(const struct bench *b, const char *name, const char *what, double value,
+		      const char *unit, const char *peer, double theirs)
+{
+	double ratio = theirs > 0 ? value / theirs : 0;
+
+	if (b->json)
+		printf("{\"name\":\"%s.%s\",\"value\":%.2f,\"unit\":\"%s\",\"peer\":\"%s\","
+		       "\"peer_value\":%.2f,\"ratio\":%.3f}\n",
+		       name, what, value, unit, peer, theirs, ratio);
+	else
+		printf("%-40s %-14s %12.3f of %s's %.2f\n", name, what, ratio, peer, theirs);
+	fflush(stdout);
+}

@@ -30,4 +30,8 @@ bool bench_parse(struct bench *b, int argc, char **argv);
 void bench_print(const struct bench *b, const char *name, const char *what, double value,
 		 const char *unit);
 
+/* The same again beside @peer, whose figure is @theirs. */
+void bench_print_peer(const struct bench *b, const char *name, const char *what, double value,
+		      const char *unit, const char *peer, double theirs);
+
 #endif
