@@ -14,7 +14,7 @@
 int event_new(void);
 /* Make it readable. */
 void event_signal(int fd);
-/* Make it unreadable. Return: true when it was signalled. */
+/* Make it unreadable, without waiting. Return: true when it was signalled. */
 bool event_ack(int fd);
 
 #define WAITSET_IN  1u

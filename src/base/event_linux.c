@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* ppoll */
+#define _GNU_SOURCE /* ppoll, preadv2 */
 #endif
 #include "base/event.h"
 #include "base/util.h"
@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,11 +29,19 @@ void event_signal(int fd)
 		;
 }
 
+/*
+ * O_NONBLOCK belongs to everybody who has the descriptor, and QEMU takes it away for a moment
+ * whenever it is given one: a read that met that moment slept until the next signal.
+ */
 bool event_ack(int fd)
 {
 	uint64_t count;
+	struct iovec iov = { &count, sizeof(count) };
+	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-	return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
+	if (n < 0 && errno == EOPNOTSUPP) /* Linux before 5.8 */
+		n = read(fd, &count, sizeof(count));
+	return n == (ssize_t)sizeof(count);
 }
 
 int waitset_new(void)

@@ -2,8 +2,10 @@
 /* Copyright (c) 2026 The riser authors */
 #include "base/exec.h"
 #include "../tap.h"
+#include "base/event.h"
 #include "base/riser.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 
 static struct riser_err err;
@@ -138,6 +140,20 @@ TEST(waiting_inside_a_completion_is_refused)
 	riser_free(r);
 }
 
+/* Whoever an event was given to shares its flags, and may change them at any moment. */
+TEST(an_event_that_somebody_made_blocking)
+{
+	int fd = event_new();
+
+	CHECK_EQ(fcntl(fd, F_SETFL, 0), 0);
+	CHECK(!event_ack(fd));
+	event_signal(fd);
+	event_signal(fd);
+	CHECK(event_ack(fd));
+	CHECK(!event_ack(fd));
+	close(fd);
+}
+
 TEST_MAIN(CASE(virtual_time_jumps_when_all_idle), CASE(posts_from_threads_arrive_and_wake),
 	  CASE(posts_from_threads_arrive_on_virtual_time),
-	  CASE(waiting_inside_a_completion_is_refused))
+	  CASE(waiting_inside_a_completion_is_refused), CASE(an_event_that_somebody_made_blocking))
