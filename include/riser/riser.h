@@ -159,6 +159,8 @@ RISER_API int riser_exec_new(struct riser *r, struct riser_exec **out, struct ri
 /**
  * riser_exec_free - free an executor
  * @x: the executor, or NULL; everything that belongs to it must have been closed
+ *
+ * Work that was posted to it and has not run yet runs here.
  */
 RISER_API void riser_exec_free(struct riser_exec *x);
 

@@ -107,6 +107,28 @@ void clock_join(struct riser *r, struct clock_part *part)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void clock_run(struct riser *r, struct clock_part *part)
+{
+	clock_join(r, part);
+	__atomic_store_n(&part->thread, (uintptr_t)pthread_self(), __ATOMIC_RELAXED);
+}
+
+struct clock_part *clock_running(struct riser *r)
+{
+	uintptr_t self = (uintptr_t)pthread_self();
+	struct clock_part *found = NULL;
+	struct clock *c = &r->clock;
+
+	if (!c->is_virtual)
+		return NULL;
+	pthread_mutex_lock(&c->lock);
+	list_for_each (p, &c->parts, struct clock_part, link)
+		if (__atomic_load_n(&p->thread, __ATOMIC_RELAXED) == self)
+			found = p;
+	pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
 void clock_leave(struct riser *r, struct clock_part *part)
 {
 	struct clock *c = &r->clock;

@@ -35,6 +35,7 @@ struct clock {
 struct clock_part {
 	struct list link;
 	uint64_t next;
+	uintptr_t thread; /* atomic; who runs it, of an executor's: see clock_run() */
 	bool joined, idle;
 };
 
@@ -66,6 +67,15 @@ void clock_bump(struct riser *r);
 
 void clock_join(struct riser *r, struct clock_part *part);
 void clock_leave(struct riser *r, struct clock_part *part);
+
+/* Join as an executor's, which this thread runs. */
+void clock_run(struct riser *r, struct clock_part *part);
+
+/*
+ * The part that this thread runs, or NULL. Whatever the thread waits for, it has to wait as that
+ * part: with another of its own, this one would never be idle, and time would stand still.
+ */
+struct clock_part *clock_running(struct riser *r);
 
 /*
  * Virtual time only: wait until the clock moved or something happened since @seen. @next is when

@@ -47,10 +47,30 @@ fail:
 	return err_set(err, rc, "cannot make an executor's descriptors: %s", strerror(-rc));
 }
 
+static int run_inbox(struct riser_exec *x)
+{
+	struct riser_work *w, *next, *fifo = NULL;
+	int n = 0;
+
+	for (w = __atomic_exchange_n(&x->inbox, NULL, __ATOMIC_ACQUIRE); w; w = next) {
+		next = w->next;
+		w->next = fifo;
+		fifo = w;
+	}
+	for (w = fifo; w; w = next, n++) {
+		next = w->next; /* @fn may free it or post it again */
+		w->fn(w);
+	}
+	return n;
+}
+
 void riser_exec_free(struct riser_exec *x)
 {
 	if (!x)
 		return;
+	/* What others left to its owner, who polls no more; else it would be lost. */
+	while (load_relaxed(&x->inbox))
+		run_inbox(x);
 	clock_leave(x->r, &x->part);
 	/* What was posted last may have run, and led here, before its poster was through. */
 	while (load_acquire(&x->posting))
@@ -119,23 +139,6 @@ void riser_exec_post(struct riser_exec *x, struct riser_work *work)
 		event_signal(x->wake);
 	/* Pairs with riser_exec_free(): nothing of @x is touched behind this. */
 	__atomic_fetch_sub(&x->posting, 1, __ATOMIC_RELEASE);
-}
-
-static int run_inbox(struct riser_exec *x)
-{
-	struct riser_work *w, *next, *fifo = NULL;
-	int n = 0;
-
-	for (w = __atomic_exchange_n(&x->inbox, NULL, __ATOMIC_ACQUIRE); w; w = next) {
-		next = w->next;
-		w->next = fifo;
-		fifo = w;
-	}
-	for (w = fifo; w; w = next, n++) {
-		next = w->next; /* @fn may free it or post it again */
-		w->fn(w);
-	}
-	return n;
 }
 
 /* Descriptors with a handler. Looked at when woken, when idle, and every 16th busy poll. */
@@ -233,7 +236,7 @@ static int wait_virtual(struct riser_exec *x, uint64_t until)
 {
 	uint64_t seen;
 
-	clock_join(x->r, &x->part);
+	clock_run(x->r, &x->part);
 	seen = clock_activity(x->r);
 	if (riser_exec_poll(x) > 0)
 		return 1;
@@ -287,7 +290,17 @@ void sync_wait_begin(struct sync_wait *w, struct riser *r, struct riser_exec *x)
 	memset(w, 0, sizeof(*w));
 	w->r = r;
 	w->part = x ? &x->part : &w->own;
-	clock_join(r, w->part);
+	if (x)
+		clock_run(r, w->part);
+	else
+		clock_join(r, w->part);
+}
+
+void sync_wait_begin_here(struct sync_wait *w, struct riser *r)
+{
+	struct clock_part *part = clock_running(r);
+
+	sync_wait_begin(w, r, part ? container_of(part, struct riser_exec, part) : NULL);
 }
 
 void sync_wait_look(struct sync_wait *w)

@@ -88,6 +88,8 @@ struct sync_wait {
 };
 
 void sync_wait_begin(struct sync_wait *w, struct riser *r, struct riser_exec *x);
+/* For who does not know whether the calling thread runs an executor. */
+void sync_wait_begin_here(struct sync_wait *w, struct riser *r);
 /* Call before looking for work. */
 void sync_wait_look(struct sync_wait *w);
 /* Nothing found: wait a little, at most until @next. Real time spins, then sleeps ≤ 50 µs. */
