@@ -336,7 +336,7 @@ struct riser_nvme_qpair_opts {
 /**
  * riser_nvme_qpair_open - create an I/O submission and completion queue (§5.4, §5.5)
  * @c: the controller
- * @x: the owner
+ * @x: the owner, whose thread calls this (a block channel may be opened by any thread)
  * @opts: options, or NULL for the defaults
  * @out: the queue pair; close it with riser_nvme_qpair_close()
  * @err: filled on failure; may be NULL

@@ -158,6 +158,7 @@ static int create(struct riser *r, const struct uri *u, const struct riser_nvme_
 	c->max_retries = (unsigned)or_default(o->max_retries, DEFAULT_RETRIES);
 	c->max_resets = (unsigned)or_default(o->max_resets, DEFAULT_RESETS);
 	pthread_mutex_init(&c->lock, NULL);
+	list_init(&c->shared);
 	c->id = calloc(1, sizeof(*c->id));
 	rc = c->id ? io_timeout(u, o->io_timeout_ms, &c->io_timeout, err)
 		   : err_set(err, -ENOMEM, "no memory");
@@ -239,7 +240,7 @@ static bool wait_csts(struct nvme_ctrl *c, uint32_t mask, uint32_t want, uint64_
 	struct sync_wait w;
 	bool came = false;
 
-	sync_wait_begin(&w, c->r, NULL);
+	sync_wait_begin_here(&w, c->r);
 	for (;;) {
 		uint32_t csts;
 

@@ -138,6 +138,7 @@ struct nvme_ctrl {
 	unsigned nvectors;
 	void (*aer_fn)(void *ctx, uint32_t event);
 	void *aer_ctx;
+	struct list shared; /* what blk/dev/nvme.c's channels share; its */
 	/* Statistics. Owners count the last two without the lock. */
 	uint64_t aborts, timeouts, aers, retries, stray;
 };

@@ -3,6 +3,9 @@
 /*
  * An I/O queue pair. Its owner alone touches it: no locks, no allocation, no register reads.
  *
+ * Any thread may make one for an owner, who adopts it before its first use. Until then it has no
+ * executor: whoever made it steps it while it is created, and it may be closed by any thread.
+ *
  * A tracker stands for a command in flight. Its command identifier is the tracker's index in the
  * low bits and a generation above, so that a late completion of an earlier use is recognised. The
  * last tracker is never handed out: identifier 0xffff never occurs, and at most entries - 1
@@ -95,7 +98,7 @@ struct riser_nvme_qpair {
 	uint32_t mask;
 	uint32_t gen; /* of the controller when these queues were created; 0 while not live */
 	volatile uint32_t *sq_db, *cq_db; /* NULL: through the access */
-	struct riser_exec *x;
+	struct riser_exec *x;             /* NULL: not adopted yet */
 	struct nvme_ctrl *c;
 	const struct clock *clock;
 	struct pci_dev *pci;
@@ -171,6 +174,14 @@ void nvme_qpair_send(struct riser_nvme_qpair *q, struct nvme_tracker *t);
 
 int nvme_qpair_poller(struct poller *p);
 void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q);
+
+/*
+ * qpair_open.c: riser_nvme_qpair_open() from any thread, for an owner who is yet to adopt it. No
+ * interrupts.
+ */
+int nvme_qpair_create(struct riser_nvme *h, struct riser_nvme_qpair **out, struct riser_err *err);
+/* In the owner's thread, before the first use. */
+void nvme_qpair_adopt(struct riser_nvme_qpair *q, struct riser_exec *x);
 
 /* qpair_prp.c: fill @t's PRPs. Return: 0, -EFAULT or -EINVAL. */
 int nvme_prp_fill(struct riser_nvme_qpair *q, struct nvme_tracker *t, const struct iovec *iov,

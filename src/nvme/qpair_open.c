@@ -18,10 +18,14 @@ static void settle(struct riser_nvme_qpair *q, enum nvme_qpair_state a, enum nvm
 {
 	struct sync_wait w;
 
-	sync_wait_begin(&w, q->c->r, q->x);
+	if (q->x)
+		sync_wait_begin(&w, q->c->r, q->x);
+	else
+		sync_wait_begin_here(&w, q->c->r);
 	while (q->state != a && q->state != b) {
 		sync_wait_look(&w);
-		q->x->now = clock_now(q->c->r);
+		if (q->x)
+			q->x->now = clock_now(q->c->r);
 		if (nvme_qpair_rebuild(q))
 			w.idle = 0;
 		else
@@ -113,7 +117,8 @@ static void destroy(struct riser_nvme_qpair *q)
 {
 	struct nvme_ctrl *c = q->c;
 
-	exec_remove(q->x, &q->poller);
+	if (q->x)
+		exec_remove(q->x, &q->poller);
 	give_vector(q);
 	dma_free(&c->pci->dma, &q->lists);
 	dma_free(&c->pci->dma, &q->cq_mem);
@@ -186,16 +191,15 @@ static int entries_of(struct nvme_ctrl *c, const struct riser_nvme_qpair_opts *o
 	return 0;
 }
 
-int riser_nvme_qpair_open(struct riser_nvme *h, struct riser_exec *x,
-			  const struct riser_nvme_qpair_opts *opts, struct riser_nvme_qpair **out,
-			  struct riser_err *err)
+/* @x: the caller's executor, who owns it at once; NULL: it is to be adopted. */
+static int create(struct riser_nvme *h, struct riser_exec *x,
+		  const struct riser_nvme_qpair_opts *opts, struct riser_nvme_qpair **out,
+		  struct riser_err *err)
 {
 	struct nvme_ctrl *c = h->ctrl;
 	struct riser_nvme_qpair *q;
 	int rc;
 
-	if (exec_in_callback(x))
-		return err_set(err, -EDEADLK, "a queue pair cannot be opened inside a completion");
 	q = aligned_alloc(64, align_up(sizeof(*q), 64));
 	if (!q)
 		return err_set(err, -ENOMEM, "no memory for a queue pair");
@@ -239,12 +243,33 @@ int riser_nvme_qpair_open(struct riser_nvme *h, struct riser_exec *x,
 			     "%s: queue %u cannot be created", c->pci->name, q->qid);
 		goto fail;
 	}
-	exec_add(x, &q->poller);
+	if (x)
+		exec_add(x, &q->poller);
 	*out = q;
 	return 0;
 fail:
 	destroy(q);
 	return rc;
+}
+
+int riser_nvme_qpair_open(struct riser_nvme *h, struct riser_exec *x,
+			  const struct riser_nvme_qpair_opts *opts, struct riser_nvme_qpair **out,
+			  struct riser_err *err)
+{
+	if (exec_in_callback(x))
+		return err_set(err, -EDEADLK, "a queue pair cannot be opened inside a completion");
+	return create(h, x, opts, out, err);
+}
+
+int nvme_qpair_create(struct riser_nvme *h, struct riser_nvme_qpair **out, struct riser_err *err)
+{
+	return create(h, NULL, NULL, out, err);
+}
+
+void nvme_qpair_adopt(struct riser_nvme_qpair *q, struct riser_exec *x)
+{
+	q->x = x;
+	exec_add(x, &q->poller);
 }
 
 void riser_nvme_qpair_close(struct riser_nvme_qpair *q)

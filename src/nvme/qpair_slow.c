@@ -39,6 +39,19 @@ static uint32_t stamp(uint64_t now)
 	return (uint32_t)(now / NS_PER_MS) | 1;
 }
 
+/* What is not adopted yet has nothing in flight, and runs no callbacks. */
+static void callbacks_begin(struct riser_nvme_qpair *q)
+{
+	if (q->x)
+		q->x->in_cb++;
+}
+
+static void callbacks_end(struct riser_nvme_qpair *q)
+{
+	if (q->x)
+		q->x->in_cb--;
+}
+
 /* The caller is told. The tracker is held back while an Abort may still name it. */
 static void end(struct riser_nvme_qpair *q, struct nvme_tracker *t, uint32_t status,
 		uint64_t result)
@@ -119,7 +132,7 @@ static int reap_draining(struct riser_nvme_qpair *q)
 {
 	unsigned n;
 
-	q->x->in_cb++;
+	callbacks_begin(q);
 	for (n = 0; n < q->entries; n++) {
 		const struct riser_nvme_cqe *cqe = q->head;
 		uint32_t x = nvme_peek(q);
@@ -129,7 +142,7 @@ static int reap_draining(struct riser_nvme_qpair *q)
 		nvme_advance(q);
 		nvme_qpair_odd(q, x, le32(cqe->dw0) | (uint64_t)le32(cqe->dw1) << 32);
 	}
-	q->x->in_cb--;
+	callbacks_end(q);
 	return (int)n;
 }
 
@@ -174,14 +187,14 @@ static void end_in_flight(struct riser_nvme_qpair *q)
 		if (++q->rung == q->sq_end)
 			q->rung = q->sq;
 	}
-	q->x->in_cb++;
+	callbacks_begin(q);
 	for (uint32_t i = 0; i < q->entries; i++) {
 		struct nvme_tracker *t = &q->trackers[i];
 
 		if (nvme_in_flight(t) || (t->history.requeue && q->closing))
 			interrupted(q, t);
 	}
-	q->x->in_cb--;
+	callbacks_end(q);
 }
 
 static void reset_rings(struct riser_nvme_qpair *q)
@@ -266,11 +279,11 @@ static void fill_delete_cq(struct riser_nvme_qpair *q, struct riser_nvme_sqe *sq
 static void die(struct riser_nvme_qpair *q)
 {
 	q->state = QPAIR_DEAD;
-	q->x->in_cb++;
+	callbacks_begin(q);
 	for (uint32_t i = 0; i < q->entries; i++)
 		if (q->trackers[i].history.requeue)
 			end(q, &q->trackers[i], RISER_NVME_HOST_OFFLINE, 0);
-	q->x->in_cb--;
+	callbacks_end(q);
 }
 
 static void go_live(struct riser_nvme_qpair *q)
@@ -279,7 +292,7 @@ static void go_live(struct riser_nvme_qpair *q)
 	q->state = QPAIR_LIVE;
 	q->free = q->stash;
 	q->stash = NULL;
-	q->next_tick = q->x->now;
+	q->next_tick = clock_now_of(q->clock);
 	for (uint32_t i = 0; i < q->entries; i++)
 		if (q->trackers[i].history.requeue)
 			nvme_qpair_send(q, &q->trackers[i]);
