@@ -87,8 +87,9 @@ struct riser_blk {
 	pthread_mutex_t lock;
 	struct list channels;
 	enum blk_state state;
-	bool controlled;  /* somebody suspends or swaps */
-	void *next_table; /* between preparing and installing */
+	bool controlled;   /* somebody suspends or swaps */
+	void *next_table;  /* between preparing and installing */
+	unsigned building; /* maps being made, without the lock: the tables stay meanwhile */
 
 	/* A HOME device: one executor's channel, the others pass I/O there. */
 	struct riser_blk_channel *home_channel;
@@ -232,6 +233,7 @@ struct riser_blk_channel {
 
 	struct blk_map *map;      /* stable: for what is counted in already */
 	struct blk_map *next_map; /* being prepared */
+	bool pinned;              /* while a swap makes @next_map: it may not go */
 	bool is_home, leaf;
 	struct io_queue deferred;   /* came while the gate was closed; not counted */
 	struct io_queue again;      /* the leaf had no room */
@@ -263,12 +265,13 @@ struct blk_owner {
 	struct poller poller;
 	struct list leaves; /* struct blk_map.active: those with ops->poll */
 	struct list retry;  /* channels whose leaf had no room */
-	struct list shared; /* what a driver's channels of this owner share; the driver's */
+	struct riser_work reap;
 };
 
 /* owner.c */
 int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *err);
-void owner_put(struct blk_owner *o);
+/* @here: this is the owner's thread, or else may not be. */
+void owner_put(struct blk_owner *o, bool here);
 void owner_start(struct riser_blk_channel *c);
 
 /* channel.c */
@@ -277,6 +280,12 @@ int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk
 /* Return: false when it is left to the owner's next poll. */
 bool blk_channel_close(struct riser_blk_channel *c);
 void blk_map_free(struct blk_map *m);
+/*
+ * Make a channel's map of @table. Called under the device's lock, which is dropped meanwhile: a
+ * leaf may wait for its device, a layer opens channels. The device's tables stay.
+ */
+int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_map **out,
+		  struct riser_err *err);
 /* Make @m what the channel's I/O goes through; the gate is closed, and stays so. */
 void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
 

@@ -73,14 +73,15 @@ void blk_map_free(struct blk_map *m)
 	blk_put(b);
 }
 
-static int map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err)
+static int map_new(struct riser_blk_channel *c, void *table, struct blk_map **out,
+		   struct riser_err *err)
 {
 	struct riser_blk *b = c->b;
 
 	if (channel_is_hop(c))
 		return home_map_new(c, out, err);
 	if (b->ops->map_new)
-		return b->ops->map_new(b, b->table, c, out, err);
+		return b->ops->map_new(b, table, c, out, err);
 	*out = calloc(1, sizeof(**out));
 	if (!*out)
 		return err_set(err, -ENOMEM, "no memory for a channel");
@@ -154,9 +155,24 @@ static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 	return rc;
 }
 
+int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_map **out,
+		  struct riser_err *err)
+{
+	struct riser_blk *b = c->b;
+	int rc;
+
+	b->building++;
+	pthread_mutex_unlock(&b->lock);
+	rc = map_new(c, table, out, err);
+	pthread_mutex_lock(&b->lock);
+	b->building--;
+	clock_bump(b->r);
+	return rc;
+}
+
 /*
- * Give the channel a map and list it. A layer's table stays the same meanwhile, by its lock; a leaf
- * may wait for its device, and has no table.
+ * Give the channel a map of each table, and list it. A swap that begins meanwhile does not know the
+ * channel yet: what became its next table is looked at again whenever the lock was dropped.
  */
 static int join(struct riser_blk_channel *c, struct riser_err *err)
 {
@@ -164,16 +180,10 @@ static int join(struct riser_blk_channel *c, struct riser_err *err)
 	struct blk_map *m = NULL;
 	int rc;
 
-	if (!c->leaf)
-		pthread_mutex_lock(&b->lock);
-	rc = map_new(c, &m, err);
-	if (!rc && b->next_table && !channel_is_hop(c)) {
-		rc = b->ops->map_new(b, b->next_table, c, &c->next_map, err);
-		if (rc)
-			blk_map_free(m);
-	}
-	if (c->leaf)
-		pthread_mutex_lock(&b->lock);
+	pthread_mutex_lock(&b->lock);
+	rc = blk_map_build(c, b->table, &m, err);
+	while (!rc && b->next_table && !c->next_map && !channel_is_hop(c))
+		rc = blk_map_build(c, b->next_table, &c->next_map, err);
 	if (!rc) {
 		list_add_tail(&b->channels, &c->link);
 		channel_set_map(c, m);
@@ -181,6 +191,8 @@ static int join(struct riser_blk_channel *c, struct riser_err *err)
 			store_release(&c->gate, m);
 	}
 	pthread_mutex_unlock(&b->lock);
+	if (rc && m)
+		blk_map_free(m);
 	return rc;
 }
 
@@ -237,7 +249,7 @@ static void channel_free(struct riser_blk_channel *c)
 		riser_blk_buf_free(c, buf->va, buf->len);
 	free(c->memory);
 	if (c->owner)
-		owner_put(c->owner);
+		owner_put(c->owner, c->started);
 	blk_put(c->b);
 	free(c);
 }
@@ -245,6 +257,30 @@ static void channel_free(struct riser_blk_channel *c)
 static void reap_channel(struct riser_work *w)
 {
 	blk_channel_close(container_of(w, struct riser_blk_channel, reap));
+}
+
+/*
+ * Take the device's lock when no swap makes a map for the channel. Making one needs nothing of the
+ * channel's owner, who waits here without polling.
+ */
+static void lock_unpinned(struct riser_blk_channel *c)
+{
+	struct sync_wait w;
+
+	pthread_mutex_lock(&c->b->lock);
+	if (likely(!c->pinned))
+		return;
+	pthread_mutex_unlock(&c->b->lock);
+	sync_wait_begin_here(&w, c->b->r);
+	for (;;) {
+		sync_wait_look(&w);
+		pthread_mutex_lock(&c->b->lock);
+		if (!c->pinned)
+			break;
+		pthread_mutex_unlock(&c->b->lock);
+		sync_wait_idle(&w, TIME_NEVER);
+	}
+	sync_wait_end(&w);
 }
 
 bool blk_channel_close(struct riser_blk_channel *c)
@@ -255,10 +291,11 @@ bool blk_channel_close(struct riser_blk_channel *c)
 		return true;
 	/*
 	 * Inside a completion its leaf is being polled, and work for it may wait in the owner's
-	 * inbox: then at the owner's next poll, behind that work.
+	 * inbox: then at the owner's next poll, behind that work. What was never used may be closed
+	 * by any thread, and no leaf polls it.
 	 */
-	pthread_mutex_lock(&c->b->lock);
-	later = c->owner && exec_in_callback(c->owner->x);
+	lock_unpinned(c);
+	later = c->started && exec_in_callback(c->owner->x);
 	later |= load_acquire(&c->waking) || load_acquire(&c->reaping);
 	if (!later)
 		list_del(&c->link);
@@ -284,9 +321,9 @@ int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned d
 
 void riser_blk_channel_close(struct riser_blk_channel *c)
 {
-	struct riser_exec *x = c ? c->owner->x : NULL;
+	struct riser_exec *x = c && c->started ? c->owner->x : NULL;
 
-	if (!blk_channel_close(c) && !x->in_cb)
+	if (!blk_channel_close(c) && x && !x->in_cb)
 		riser_exec_poll(x);
 }
 

@@ -16,6 +16,11 @@
  * Opening: see gate_defer(). What a swap dropped is freed by its owner, from its inbox, which
  * wakes it; at REAP_MAX dropped maps a channel, the next swap waits for the owner.
  *
+ * A swap makes its maps without a lock, as does a channel that is being opened. The tables that
+ * they are made of stay as long as somebody builds: installing, and giving a swap up, wait for
+ * that. A channel whose map is being made stays too (pinned). Building waits for devices at the
+ * most, never for a gate or an owner, so that waiting for it is short and holds up nobody for ever.
+ *
  * HOME: only the channels that are submitted to have gates; the home channel's is always open, for
  * what arrives there is counted on its submitter's.
  */
@@ -264,22 +269,38 @@ static bool reaped(struct riser_blk *b)
 	return few;
 }
 
-static void drop_next(struct riser_blk *b)
+/* Return: whether nobody builds for it any more, and it is gone. */
+static bool drop_next(struct riser_blk *b)
 {
+	bool idle;
+
 	pthread_mutex_lock(&b->lock);
-	b->next_table = NULL;
-	list_for_each (c, &b->channels, struct riser_blk_channel, link) {
-		if (c->next_map)
-			drop(c->next_map);
-		c->next_map = NULL;
+	idle = !b->building;
+	if (idle) {
+		b->next_table = NULL;
+		list_for_each (c, &b->channels, struct riser_blk_channel, link) {
+			if (c->next_map)
+				drop(c->next_map);
+			c->next_map = NULL;
+		}
 	}
 	pthread_mutex_unlock(&b->lock);
+	return idle;
+}
+
+static struct riser_blk_channel *unprepared(struct riser_blk *b)
+{
+	list_for_each (c, &b->channels, struct riser_blk_channel, link)
+		if (!c->next_map && !channel_is_hop(c))
+			return c;
+	return NULL;
 }
 
 /* Every channel gets its way through the new table, beside the live one. */
 static int prepare(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t deadline,
 		   struct riser_err *err)
 {
+	struct riser_blk_channel *c;
 	int rc = 0;
 
 	if (!look_until(b, x, reaped, deadline))
@@ -290,19 +311,25 @@ static int prepare(struct riser_blk *b, struct riser_exec *x, void *table, uint6
 			b->description);
 	pthread_mutex_lock(&b->lock);
 	b->next_table = table;
-	list_for_each (c, &b->channels, struct riser_blk_channel, link)
-		if (!rc && !channel_is_hop(c))
-			rc = b->ops->map_new(b, table, c, &c->next_map, err);
+	while (!rc && (c = unprepared(b))) {
+		c->pinned = true;
+		rc = blk_map_build(c, table, &c->next_map, err);
+		c->pinned = false;
+	}
 	pthread_mutex_unlock(&b->lock);
 	if (rc)
-		drop_next(b);
+		look_until(b, x, drop_next, TIME_NEVER);
 	return rc;
 }
 
-/* With everything drained. */
-static void install(struct riser_blk *b)
+/* With everything drained. Return: whether nobody builds, so that it is done. */
+static bool install(struct riser_blk *b)
 {
 	pthread_mutex_lock(&b->lock);
+	if (b->building) {
+		pthread_mutex_unlock(&b->lock);
+		return false;
+	}
 	b->table = b->next_table;
 	b->next_table = NULL;
 	if (b->ops->install)
@@ -318,6 +345,7 @@ static void install(struct riser_blk *b)
 			store_release(&c->gate, c->map);
 	}
 	pthread_mutex_unlock(&b->lock);
+	return true;
 }
 
 int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t timeout_ns,
@@ -335,10 +363,15 @@ int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t ti
 	was_suspended = b->state == BLK_SUSPENDED;
 	rc = suspend(b, x, deadline, err);
 	if (rc) {
-		drop_next(b);
+		look_until(b, x, drop_next, TIME_NEVER);
 		goto out;
 	}
-	install(b);
+	if (!look_until(b, x, install, deadline)) {
+		rc = err_set(err, -ETIMEDOUT,
+			     "%s cannot be changed: a channel is still being opened",
+			     b->description);
+		look_until(b, x, drop_next, TIME_NEVER);
+	}
 	if (!was_suspended)
 		gate_open(b);
 out:

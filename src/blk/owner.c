@@ -109,7 +109,6 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 						     .next_deadline = owner_next_deadline };
 			list_init(&o->leaves);
 			list_init(&o->retry);
-			list_init(&o->shared);
 			x->blk = o;
 		}
 	}
@@ -120,7 +119,20 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 	return o ? 0 : err_set(err, -ENOMEM, "no memory for an executor's channels");
 }
 
-void owner_put(struct blk_owner *o)
+static void reap_owner(struct riser_work *w)
+{
+	struct blk_owner *o = container_of(w, struct blk_owner, reap);
+
+	if (o->registered)
+		exec_remove(o->x, &o->poller);
+	free(o);
+}
+
+/*
+ * The last channel may be one that another thread opened and never used, or failed to open: only
+ * the owner takes himself off his executor.
+ */
+void owner_put(struct blk_owner *o, bool here)
 {
 	struct riser *r = o->x->r;
 	bool last;
@@ -132,9 +144,11 @@ void owner_put(struct blk_owner *o)
 	pthread_mutex_unlock(&r->lock);
 	if (!last)
 		return;
-	if (o->registered)
-		exec_remove(o->x, &o->poller);
-	free(o);
+	o->reap.fn = reap_owner;
+	if (here || !o->registered)
+		reap_owner(&o->reap);
+	else
+		riser_exec_post(o->x, &o->reap);
 }
 
 void blk_map_activate(struct blk_map *m)

@@ -4,16 +4,16 @@
  * A namespace of an NVMe controller.
  *
  * An owner has one queue pair a controller, which all of its channels share, whatever namespace
- * they are on. The queue pair is registered with the owner's executor, so a channel on a namespace
- * is opened by the owner's thread.
+ * they are on. Any thread may make it; the owner adopts it with the first I/O of any of them.
  *
  * An I/O costs no memory here: the driver's request lies in the I/O's own words.
  */
 #include "base/err.h"
 #include "base/parse.h"
+#include "base/riser.h"
 #include "base/uri.h"
 #include "blk/source.h"
-#include "nvme/ctrl.h"
+#include "nvme/qpair.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,12 +24,19 @@ struct nvme_dev {
 	struct riser_nvme_ns *ns;
 };
 
-/* An owner's queue pair on a controller. Touched by the owner's thread alone. */
+enum nvme_queue_state { QUEUE_MAKING, QUEUE_READY, QUEUE_FAILED, QUEUE_CLOSING };
+
+/* An owner's queue pair on a controller. Under the controller's lock, but for what is constant. */
 struct nvme_queue {
-	struct list link; /* in blk_owner.shared */
+	struct list link; /* in nvme_ctrl.shared */
+	struct riser_exec *x;
 	struct riser_nvme *h;
-	struct riser_nvme_qpair *q;
+	struct riser_nvme_qpair *q; /* constant once it is ready */
 	unsigned refs;
+	enum nvme_queue_state state;
+	bool adopted;
+	bool posted; /* @close */
+	struct riser_work close;
 };
 
 struct nvme_map {
@@ -187,46 +194,177 @@ static void nvme_submit(struct blk_map *map, struct riser_blk_io *io)
 		refused(m, io, rc);
 }
 
-/* The owner's queue pair on the controller, made where this is the first channel. */
-static int queue_get(struct blk_owner *o, struct nvme_dev *d, struct nvme_queue **out,
-		     struct riser_err *err)
+static void queue_close(struct nvme_queue *n)
 {
-	struct nvme_queue *n;
-	int rc;
+	struct nvme_ctrl *c = n->h->ctrl;
 
-	list_for_each (have, &o->shared, struct nvme_queue, link) {
-		if (have->h->ctrl != d->h->ctrl)
-			continue;
-		have->refs++;
-		*out = have;
-		return 0;
-	}
-	n = calloc(1, sizeof(*n));
-	if (!n)
-		return err_set(err, -ENOMEM, "no memory for a queue pair");
-	/* A handle of its own: the devices that share the queue may be closed in any order. */
-	rc = nvme_share(d->h, &n->h, err);
-	if (!rc)
-		rc = riser_nvme_qpair_open(n->h, o->x, NULL, &n->q, err);
-	if (rc) {
-		riser_nvme_close(n->h);
-		free(n);
-		return rc;
-	}
-	n->refs = 1;
-	list_add(&o->shared, &n->link);
-	*out = n;
-	return 0;
-}
-
-static void queue_put(struct nvme_queue *n)
-{
-	if (!n || --n->refs)
-		return;
-	list_del(&n->link);
 	riser_nvme_qpair_close(n->q);
+	pthread_mutex_lock(&c->lock);
+	list_del(&n->link);
+	pthread_mutex_unlock(&c->lock);
+	clock_bump(c->r);
 	riser_nvme_close(n->h);
 	free(n);
+}
+
+/* In the owner's thread, later; it may have come to use again meanwhile. */
+static void queue_close_posted(struct riser_work *w)
+{
+	struct nvme_queue *n = container_of(w, struct nvme_queue, close);
+	struct nvme_ctrl *c = n->h->ctrl;
+	bool unused;
+
+	pthread_mutex_lock(&c->lock);
+	n->posted = false;
+	unused = !n->refs;
+	if (unused)
+		n->state = QUEUE_CLOSING;
+	pthread_mutex_unlock(&c->lock);
+	if (unused)
+		queue_close(n);
+}
+
+/*
+ * @here: this is the owner's thread, or else may not be. Then what the owner adopted, and gave up
+ * while another thread had opened a channel that was never used, is closed by the owner.
+ */
+static void queue_put(struct nvme_queue *n, bool here)
+{
+	struct nvme_ctrl *c = n->h->ctrl;
+	bool now = false, post = false;
+
+	pthread_mutex_lock(&c->lock);
+	if (!--n->refs && !n->posted) {
+		now = here || !n->adopted;
+		post = !now;
+		n->posted = post;
+		if (now)
+			n->state = QUEUE_CLOSING;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (now)
+		queue_close(n);
+	else if (post)
+		riser_exec_post(n->x, &n->close);
+}
+
+/* Wait for another thread. */
+static void wait_until(struct nvme_ctrl *c, bool (*so)(struct nvme_ctrl *c, struct nvme_queue *n),
+		       struct nvme_queue *n)
+{
+	struct sync_wait w;
+	bool done = false;
+
+	sync_wait_begin_here(&w, c->r);
+	while (!done) {
+		sync_wait_look(&w);
+		pthread_mutex_lock(&c->lock);
+		done = so(c, n);
+		pthread_mutex_unlock(&c->lock);
+		if (!done)
+			sync_wait_idle(&w, TIME_NEVER);
+	}
+	sync_wait_end(&w);
+}
+
+static bool is_made(struct nvme_ctrl *c, struct nvme_queue *n)
+{
+	return n->state != QUEUE_MAKING;
+}
+
+static bool none_closes(struct nvme_ctrl *c, struct nvme_queue *n)
+{
+	list_for_each (m, &c->shared, struct nvme_queue, link)
+		if (m->state == QUEUE_CLOSING)
+			return false;
+	return true;
+}
+
+static int queue_make(struct nvme_queue *n, struct riser_err *err)
+{
+	struct nvme_ctrl *c = n->h->ctrl;
+	struct riser_nvme_qpair *q = NULL;
+	int rc = nvme_qpair_create(n->h, &q, err);
+
+	if (rc == -EBUSY) {
+		/* One that is just being closed gives its place away. */
+		wait_until(c, none_closes, n);
+		rc = nvme_qpair_create(n->h, &q, err);
+	}
+	pthread_mutex_lock(&c->lock);
+	n->q = q;
+	n->state = rc ? QUEUE_FAILED : QUEUE_READY;
+	pthread_mutex_unlock(&c->lock);
+	clock_bump(c->r);
+	return rc;
+}
+
+/* The queue pair of @x on the controller, with one reference more, or NULL. Under the lock. */
+static struct nvme_queue *queue_find(struct nvme_ctrl *c, struct riser_exec *x)
+{
+	list_for_each (n, &c->shared, struct nvme_queue, link) {
+		if (n->x != x || n->state >= QUEUE_FAILED)
+			continue;
+		n->refs++;
+		return n;
+	}
+	return NULL;
+}
+
+/* A new one, not yet listed. */
+static int queue_new(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue **out,
+		     struct riser_err *err)
+{
+	struct nvme_queue *n = calloc(1, sizeof(*n));
+	int rc;
+
+	if (!n)
+		return err_set(err, -ENOMEM, "no memory for a queue pair");
+	list_init(&n->link);
+	n->x = x;
+	n->refs = 1;
+	n->close.fn = queue_close_posted;
+	/* A handle of its own: the devices that share the queue may be closed in any order. */
+	rc = nvme_share(d->h, &n->h, err);
+	if (rc)
+		free(n);
+	else
+		*out = n;
+	return rc;
+}
+
+/* The owner's queue pair on the controller, made where this is the first channel. Any thread. */
+static int queue_get(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue **out,
+		     struct riser_err *err)
+{
+	struct nvme_queue *mine = NULL, *n;
+	struct nvme_ctrl *c = d->h->ctrl;
+	int rc = queue_new(d, x, &mine, err);
+
+	if (rc)
+		return rc;
+	for (;;) {
+		pthread_mutex_lock(&c->lock);
+		n = queue_find(c, x);
+		if (!n)
+			list_add(&c->shared, &mine->link);
+		pthread_mutex_unlock(&c->lock);
+		if (!n) {
+			rc = queue_make(mine, err);
+			n = mine;
+		}
+		if (n == mine)
+			break;
+		wait_until(c, is_made, n);
+		if (n->state == QUEUE_READY)
+			break;
+		queue_put(n, false); /* its maker was told why; let us hear it too */
+	}
+	if (n != mine || rc)
+		queue_put(mine, false);
+	if (!rc)
+		*out = n;
+	return rc;
 }
 
 static int nvme_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
@@ -240,7 +378,7 @@ static int nvme_map_new(struct riser_blk *b, void *table, struct riser_blk_chann
 	if (!m)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(&m->map, b, c);
-	rc = queue_get(c->owner, d, &m->queue, err);
+	rc = queue_get(d, c->owner->x, &m->queue, err);
 	if (rc) {
 		blk_map_free(&m->map);
 		return rc;
@@ -257,8 +395,21 @@ static void nvme_map_free(struct blk_map *map)
 {
 	struct nvme_map *m = container_of(map, struct nvme_map, map);
 
-	queue_put(m->queue);
+	if (m->queue)
+		queue_put(m->queue, map->c->started);
 	free(m);
+}
+
+static void nvme_start(struct blk_map *map)
+{
+	struct nvme_queue *n = container_of(map, struct nvme_map, map)->queue;
+
+	if (n->adopted) /* by this thread: nobody else writes it */
+		return;
+	nvme_qpair_adopt(n->q, n->x);
+	pthread_mutex_lock(&n->h->ctrl->lock);
+	n->adopted = true;
+	pthread_mutex_unlock(&n->h->ctrl->lock);
 }
 
 static void nvme_stats(struct blk_map *map, struct riser_blk_stats *stats)
@@ -294,6 +445,7 @@ static const struct blk_ops nvme_ops = {
 	.map_new = nvme_map_new,
 	.map_free = nvme_map_free,
 	.submit = nvme_submit,
+	.start = nvme_start,
 	.buf_alloc = nvme_buf_alloc,
 	.buf_free = nvme_buf_free,
 	.stats = nvme_stats,

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * Channels on namespaces that another thread than their owner's opens, changes and closes: the
+ * queue pair is made there and adopted by the owner.
+ */
+#include "../unit/blk_fixture.h"
+#include "nvme/ctrl.h"
+
+#define OWNERS  4
+#define PIECE   8u  /* sectors of an I/O */
+#define AREA    64u /* pieces that a job goes over */
+#define SECONDS NS_PER_S
+
+static struct riser *r;
+static struct riser_err err;
+static struct riser_blk *dev;
+static struct riser_nvme *ctrl; /* of @dev, to look at */
+
+static void up(const char *uri, uint32_t flags)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	if (riser_blk_open(r, uri, RISER_BLK_RDWR, &dev, &err))
+		FAIL("%s", err.text);
+	CHECK_EQ(riser_nvme_open(r, uri, NULL, &ctrl, &err), 0);
+}
+
+static void down(void)
+{
+	riser_blk_close(dev);
+	riser_nvme_close(ctrl);
+	riser_free(r);
+}
+
+/* I/O queue pairs that the controller has. */
+static unsigned queues(void)
+{
+	struct riser_nvme_info info;
+
+	riser_nvme_get_info(ctrl, &info);
+	return info.qpairs;
+}
+
+struct owner {
+	struct riser_exec *x;
+	pthread_t thread;
+	uint32_t stop; /* atomic */
+};
+
+/* A round of writes, read back and compared, on a channel that another thread opened. */
+struct job {
+	struct riser_work work;
+	struct owner *o;
+	struct riser_blk_channel *c;
+	uint8_t *buf;
+	uint64_t first;       /* piece */
+	unsigned step, steps; /* atomic */
+	bool reads_only;      /* what prefill() wrote */
+	uint32_t bad, done;   /* atomic */
+};
+
+static uint8_t byte_of(uint64_t piece, unsigned i)
+{
+	return (uint8_t)(piece * 31 + i * 7 + (i >> 8));
+}
+
+static void fill_piece(uint8_t *buf, uint64_t piece)
+{
+	for (unsigned i = 0; i < PIECE * 512; i++)
+		buf[i] = byte_of(piece, i);
+}
+
+static bool is_piece(const uint8_t *buf, uint64_t piece)
+{
+	for (unsigned i = 0; i < PIECE * 512; i++)
+		if (buf[i] != byte_of(piece, i))
+			return false;
+	return true;
+}
+
+static void job_done(struct riser_blk_io *io);
+
+/* Even steps write, odd ones read the same piece back. */
+static void job_submit(struct job *j)
+{
+	struct riser_blk_io *io = riser_blk_io_get(j->c);
+	uint64_t piece = j->first + j->step / 2 % AREA;
+	bool write = j->step % 2 == 0 && !j->reads_only;
+
+	if (write)
+		fill_piece(j->buf, piece);
+	else
+		memset(j->buf, 0xee, PIECE * 512);
+	io->op = write ? RISER_BLK_WRITE : RISER_BLK_READ;
+	io->flags = 0;
+	io->sector = piece * PIECE;
+	io->count = PIECE;
+	io->one = (struct iovec){ j->buf, PIECE * 512 };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->iov_off = 0;
+	io->user = j;
+	io->done = job_done;
+	riser_blk_submit(io);
+}
+
+static void job_done(struct riser_blk_io *io)
+{
+	struct job *j = io->user;
+	uint64_t piece = j->first + j->step / 2 % AREA;
+
+	if (io->status != RISER_BLK_OK || (io->op == RISER_BLK_READ && !is_piece(j->buf, piece)))
+		store_relaxed(&j->bad, j->bad + 1);
+	riser_blk_io_put(io);
+	store_relaxed(&j->step, j->step + 1);
+	if (j->step < load_relaxed(&j->steps)) {
+		job_submit(j);
+		return;
+	}
+	riser_blk_channel_close(j->c); /* and its buffer with it */
+	store_release(&j->done, 1);
+}
+
+static void job_begin(struct riser_work *w)
+{
+	job_submit(container_of(w, struct job, work));
+}
+
+/* In the control thread: open a channel of @b for @o, and have @o use and close it. */
+static void job_give(struct job *j, struct owner *o, struct riser_blk *b, uint64_t first,
+		     unsigned steps, bool reads_only)
+{
+	void *p;
+
+	*j = (struct job){ .o = o, .first = first, .steps = steps, .reads_only = reads_only };
+	if (riser_blk_channel_open(b, o->x, 4, &j->c, &err))
+		FAIL("%s", err.text);
+	CHECK_EQ(riser_blk_buf_alloc(j->c, PIECE * 512, &p, &err), 0);
+	j->buf = p;
+	j->work.fn = job_begin;
+	riser_exec_post(o->x, &j->work);
+}
+
+/* Virtual time goes on while this thread waits. */
+static void job_wait(struct job *j)
+{
+	struct sync_wait w;
+
+	sync_wait_begin_here(&w, r);
+	for (;;) {
+		sync_wait_look(&w);
+		if (load_acquire(&j->done))
+			break;
+		sync_wait_idle(&w, TIME_NEVER);
+	}
+	sync_wait_end(&w);
+	CHECK_EQ(j->bad, 0);
+	CHECK_EQ(j->step, j->steps);
+}
+
+static void *own(void *arg)
+{
+	struct owner *o = arg;
+
+	while (!load_acquire(&o->stop))
+		riser_exec_wait(o->x, TIME_NEVER);
+	riser_exec_leave(o->x);
+	return NULL;
+}
+
+static void owners_up(struct owner *o, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		o[i] = (struct owner){ 0 };
+		CHECK_EQ(riser_exec_new(r, &o[i].x, &err), 0);
+		CHECK_EQ(pthread_create(&o[i].thread, NULL, own, &o[i]), 0);
+	}
+}
+
+static void nothing(struct riser_work *w)
+{
+}
+
+static void owners_down(struct owner *o, unsigned n)
+{
+	struct riser_work wake = { .fn = nothing };
+
+	for (unsigned i = 0; i < n; i++) {
+		store_release(&o[i].stop, 1);
+		riser_exec_post(o[i].x, &wake);
+		pthread_join(o[i].thread, NULL);
+		riser_exec_free(o[i].x);
+	}
+}
+
+/*
+ * One long job an owner, and short ones beside it, whose channels share the owner's queue pair;
+ * channels that nobody uses come and go as well.
+ */
+static void open_for_others(const char *uri, uint32_t flags)
+{
+	struct job longs[OWNERS], shorts[OWNERS];
+	struct riser_blk_channel *unused, *held[OWNERS];
+	struct owner o[OWNERS];
+
+	SUB(up(uri, flags));
+	SUB(owners_up(o, OWNERS));
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < OWNERS; i++)
+			CHECK_EQ(riser_blk_channel_open(dev, o[i].x, 1, &held[i], &err), 0);
+		for (unsigned i = 0; i < OWNERS; i++)
+			SUB(job_give(&longs[i], &o[i], dev, i * 2 * AREA, 200, false));
+		CHECK(round || queues() == OWNERS); /* later, the last round's may still go */
+		for (unsigned n = 0; n < 10; n++) {
+			unsigned at = n % OWNERS;
+
+			SUB(job_give(&shorts[at], &o[at], dev, (at * 2 + 1) * AREA, 4, false));
+			CHECK_EQ(riser_blk_channel_open(dev, o[at].x, 1, &unused, &err), 0);
+			SUB(job_wait(&shorts[at]));
+			riser_blk_channel_close(unused);
+		}
+		for (unsigned i = 0; i < OWNERS; i++) {
+			SUB(job_wait(&longs[i]));
+			riser_blk_channel_close(held[i]);
+		}
+	}
+	owners_down(o, OWNERS);
+	CHECK_EQ(queues(), 0);
+	down();
+}
+
+TEST(a_thread_opens_channels_for_others)
+{
+	SUB(open_for_others("model:nvme?size=64M", 0));
+}
+
+TEST(a_thread_opens_channels_for_others_of_a_model_with_a_thread)
+{
+	SUB(open_for_others("model:nvme?size=64M&mode=thread", 0));
+}
+
+/* The creating thread's waiting and the owners' are parts of one clock. */
+TEST(a_thread_opens_channels_for_others_on_virtual_time)
+{
+	SUB(open_for_others("model:nvme?size=64M&delay=1000", RISER_VIRTUAL_TIME));
+	SUB(open_for_others("model:nvme?size=64M&delay=1000&mode=thread", RISER_VIRTUAL_TIME));
+}
+
+/* A command that creates a queue is lost: the thread that wants it steps the recovery. */
+TEST(a_reset_while_a_queue_is_made_for_another)
+{
+	SUB(open_for_others("model:nvme?size=64M&fault=lost,opcode=create-sq,nth=2",
+			    RISER_VIRTUAL_TIME));
+}
+
+/* The thread that opens runs the owner itself, whose part of the clock it then is. */
+TEST(a_reset_while_an_owner_makes_its_own_second_queue)
+{
+	struct riser_blk_channel *c[2];
+	struct riser_exec *x[2];
+	uint8_t *buf;
+	void *p;
+
+	SUB(up("model:nvme?size=64M&delay=1000&fault=lost,opcode=create-cq,nth=2",
+	       RISER_VIRTUAL_TIME));
+	CHECK_EQ(riser_exec_new(r, &x[0], &err), 0);
+	CHECK_EQ(riser_exec_new(r, &x[1], &err), 0);
+	CHECK_EQ(riser_blk_channel_open(dev, x[0], 0, &c[0], &err), 0);
+	CHECK_EQ(riser_blk_buf_alloc(c[0], PIECE * 512, &p, &err), 0);
+	buf = p;
+	CHECK_EQ(riser_blk_rw(c[0], RISER_BLK_WRITE, 0, PIECE, buf, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_channel_open(dev, x[1], 0, &c[1], &err), 0);
+	CHECK_EQ(riser_blk_rw(c[0], RISER_BLK_READ, 0, PIECE, buf, 0), RISER_BLK_OK);
+	riser_blk_channel_close(c[1]); /* never adopted */
+	riser_blk_channel_close(c[0]);
+	CHECK_EQ(queues(), 0);
+	riser_exec_free(x[1]);
+	riser_exec_free(x[0]);
+	down();
+}
+
+/* The owner gives up what it adopted while another thread's unused channel shares it. */
+TEST(the_last_channel_is_one_that_was_never_used)
+{
+	struct riser_blk_channel *unused;
+	struct owner o;
+	struct job j;
+
+	SUB(up("model:nvme?size=64M&queues=1", 0));
+	SUB(owners_up(&o, 1));
+	for (unsigned i = 0; i < 50; i++) {
+		SUB(job_give(&j, &o, dev, 0, 2, false));
+		CHECK_EQ(riser_blk_channel_open(dev, o.x, 1, &unused, &err), 0);
+		SUB(job_wait(&j));
+		riser_blk_channel_close(unused);
+		while (queues()) /* the owner is woken for it */
+			cpu_relax();
+	}
+	owners_down(&o, 1);
+	/* Nobody runs the executor any more: freeing it does what is left. */
+	CHECK_EQ(riser_exec_new(r, &o.x, &err), 0);
+	SUB(job_give(&j, &o, dev, 0, 2, false));
+	CHECK_EQ(riser_blk_channel_open(dev, o.x, 1, &unused, &err), 0);
+	while (!j.done)
+		riser_exec_poll(o.x);
+	riser_exec_poll(o.x); /* j's channel */
+	riser_blk_channel_close(unused);
+	riser_exec_free(o.x);
+	CHECK_EQ(queues(), 0);
+	down();
+}
+
+TEST(a_thousand_channels_opened_and_closed)
+{
+	struct riser_blk_channel *c;
+	struct riser_exec *x;
+
+	SUB(up("model:nvme?size=64M&queues=1", 0));
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		if (riser_blk_channel_open(dev, x, 1, &c, &err))
+			FAIL("%u: %s", i, err.text);
+		CHECK_EQ(queues(), 1);
+		riser_blk_channel_close(c);
+		CHECK_EQ(queues(), 0);
+	}
+	riser_exec_free(x);
+	down();
+}
+
+/* Threads that open for one owner at a time: all get the same queue pair. */
+struct opener {
+	pthread_t thread;
+	struct riser_exec *x;
+	int rc;
+	unsigned most;
+};
+
+static void *open_many(void *arg)
+{
+	struct opener *o = arg;
+	struct riser_blk_channel *c;
+
+	for (unsigned i = 0; i < 100 && !o->rc; i++) {
+		o->rc = riser_blk_channel_open(dev, o->x, 1, &c, NULL);
+		if (o->rc)
+			break;
+		o->most = max_of(o->most, queues());
+		riser_blk_channel_close(c);
+	}
+	return NULL;
+}
+
+TEST(several_threads_open_for_one_owner)
+{
+	struct riser_blk_channel *c;
+	struct opener o[3];
+	struct riser_exec *x;
+
+	SUB(up("model:nvme?size=64M&queues=4", 0));
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	for (unsigned hold = 0; hold < 2; hold++) {
+		if (hold) /* so that it is not made anew each time */
+			CHECK_EQ(riser_blk_channel_open(dev, x, 1, &c, &err), 0);
+		for (unsigned i = 0; i < 3; i++) {
+			o[i] = (struct opener){ .x = x };
+			CHECK_EQ(pthread_create(&o[i].thread, NULL, open_many, &o[i]), 0);
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			pthread_join(o[i].thread, NULL);
+			CHECK_EQ(o[i].rc, 0);
+			/* While one is being taken down another may be made. */
+			CHECK(o[i].most >= 1 && o[i].most <= (hold ? 1 : 4));
+		}
+	}
+	riser_blk_channel_close(c);
+	CHECK_EQ(queues(), 0);
+	riser_exec_free(x);
+	down();
+}
+
+static void prefill(struct riser_blk *b)
+{
+	struct riser_blk_channel *c;
+	struct riser_exec *x;
+	void *p;
+
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(b, x, 1, &c, &err), 0);
+	CHECK_EQ(riser_blk_buf_alloc(c, PIECE * 512, &p, &err), 0);
+	for (unsigned i = 0; i < AREA; i++) {
+		fill_piece(p, i);
+		CHECK_EQ(riser_blk_rw(c, RISER_BLK_WRITE, i * PIECE, PIECE, p, 0), RISER_BLK_OK);
+	}
+	riser_blk_channel_close(c);
+	riser_exec_free(x);
+}
+
+/*
+ * A linear layer goes to and fro between two controllers with the same data. Each swap makes a
+ * queue pair for every owner, while they read, and drops the one on the other controller.
+ */
+static void swap_for_others(const char *uri, const char *other_uri, uint32_t flags, unsigned swaps)
+{
+	struct riser_blk *other, *top;
+	struct owner o[OWNERS];
+	struct job j[OWNERS];
+
+	SUB(up(uri, flags));
+	CHECK_EQ(riser_blk_open(r, other_uri, RISER_BLK_RDWR, &other, &err), 0);
+	SUB(prefill(dev));
+	SUB(prefill(other));
+	top = fix_linear_new(r, "the top", dev, 0, AREA * PIECE, true);
+	SUB(owners_up(o, OWNERS));
+	for (unsigned i = 0; i < OWNERS; i++)
+		SUB(job_give(&j[i], &o[i], top, 0, UINT32_MAX, true));
+	for (unsigned i = 0; i < swaps; i++) {
+		struct riser_blk *to = i % 2 ? dev : other;
+
+		if (fix_linear_swap(top, NULL, to, 0, AREA * PIECE, 60 * SECONDS, &err))
+			FAIL("%s", err.text);
+		/* A channel that comes in between gets its way through the live table. */
+		if (i % 4 == 0) {
+			struct job more;
+
+			SUB(job_give(&more, &o[i % OWNERS], top, 0, 2, true));
+			SUB(job_wait(&more));
+		}
+	}
+	for (unsigned i = 0; i < OWNERS; i++) {
+		CHECK(load_relaxed(&j[i].step) > 0);
+		store_relaxed(&j[i].steps, 0);
+		while (!load_acquire(&j[i].done))
+			cpu_relax();
+		CHECK_EQ(j[i].bad, 0);
+	}
+	owners_down(o, OWNERS);
+	CHECK_EQ(queues(), 0);
+	riser_blk_close(top);
+	riser_blk_close(other);
+	CHECK_EQ(fix_bad, 0);
+	CHECK_EQ(fix_live_maps, 0);
+	down();
+}
+
+TEST(a_thread_that_owns_nothing_swaps)
+{
+	SUB(swap_for_others("model:nvme?size=64M", "model:nvme?size=65M", 0, 60));
+	SUB(swap_for_others("model:nvme?size=64M", "model:nvme?size=65M", RISER_NO_MEMBARRIER, 20));
+}
+
+TEST(a_thread_that_owns_nothing_swaps_over_models_with_threads)
+{
+	SUB(swap_for_others("model:nvme?size=64M&mode=thread", "model:nvme?size=65M&mode=thread", 0,
+			    30));
+}
+
+/* Channels are opened and closed, used and not, while another thread swaps. */
+struct swapper {
+	pthread_t thread;
+	struct riser_blk *top, *lower[2];
+	uint32_t stop; /* atomic */
+	unsigned swaps;
+	int rc;
+};
+
+static void *swap_on(void *arg)
+{
+	struct swapper *s = arg;
+
+	while (!load_acquire(&s->stop) && !s->rc) {
+		struct riser_blk *to = s->lower[++s->swaps % 2];
+
+		s->rc = fix_linear_swap(s->top, NULL, to, 0, AREA * PIECE, 60 * SECONDS, NULL);
+	}
+	return NULL;
+}
+
+TEST(channels_come_and_go_while_another_thread_swaps)
+{
+	struct riser_blk_channel *unused;
+	struct swapper s = { 0 };
+	struct owner o[2];
+	struct job j;
+
+	SUB(up("model:nvme?size=64M", 0));
+	CHECK_EQ(riser_blk_open(r, "model:nvme?size=65M", RISER_BLK_RDWR, &s.lower[1], &err), 0);
+	s.lower[0] = dev;
+	SUB(prefill(s.lower[0]));
+	SUB(prefill(s.lower[1]));
+	s.top = fix_linear_new(r, "the top", dev, 0, AREA * PIECE, true);
+	SUB(owners_up(o, 2));
+	CHECK_EQ(pthread_create(&s.thread, NULL, swap_on, &s), 0);
+	for (unsigned i = 0; i < 150; i++) {
+		SUB(job_give(&j, &o[i % 2], s.top, i % (AREA / 2), 1 + i % 5, true));
+		CHECK_EQ(riser_blk_channel_open(s.top, o[1 - i % 2].x, 1, &unused, &err), 0);
+		SUB(job_wait(&j));
+		riser_blk_channel_close(unused);
+	}
+	store_release(&s.stop, 1);
+	pthread_join(s.thread, NULL);
+	CHECK_EQ(s.rc, 0);
+	CHECK(s.swaps > 1);
+	owners_down(o, 2);
+	CHECK_EQ(queues(), 0);
+	riser_blk_close(s.top);
+	riser_blk_close(s.lower[1]);
+	CHECK_EQ(fix_bad, 0);
+	CHECK_EQ(fix_live_maps, 0);
+	down();
+}
+
+TEST_MAIN(CASE(a_thread_opens_channels_for_others),
+	  CASE(a_thread_opens_channels_for_others_of_a_model_with_a_thread),
+	  CASE(a_thread_opens_channels_for_others_on_virtual_time),
+	  CASE(a_reset_while_a_queue_is_made_for_another),
+	  CASE(a_reset_while_an_owner_makes_its_own_second_queue),
+	  CASE(the_last_channel_is_one_that_was_never_used),
+	  CASE(a_thousand_channels_opened_and_closed), CASE(several_threads_open_for_one_owner),
+	  CASE(a_thread_that_owns_nothing_swaps),
+	  CASE(a_thread_that_owns_nothing_swaps_over_models_with_threads),
+	  CASE(channels_come_and_go_while_another_thread_swaps))
