@@ -328,3 +328,27 @@ void sync_wait_end(struct sync_wait *w)
 	if (w->part == &w->own)
 		clock_leave(w->r, &w->own);
 }
+
+bool sync_wait_until(struct riser *r, struct riser_exec *x, bool (*ready)(void *arg), void *arg,
+		     uint64_t deadline)
+{
+	struct sync_wait w;
+	bool done;
+
+	sync_wait_begin(&w, r, x);
+	for (;;) {
+		uint64_t next = deadline;
+
+		sync_wait_look(&w);
+		done = ready(arg);
+		if (done || clock_now(r) >= deadline)
+			break;
+		if (x && riser_exec_poll(x) > 0)
+			continue;
+		if (x)
+			next = min_of(next, riser_exec_next_deadline(x));
+		sync_wait_idle(&w, next);
+	}
+	sync_wait_end(&w);
+	return done;
+}

@@ -96,4 +96,11 @@ void sync_wait_look(struct sync_wait *w);
 void sync_wait_idle(struct sync_wait *w, uint64_t next);
 void sync_wait_end(struct sync_wait *w);
 
+/*
+ * Look until @ready says so, driving @x meanwhile, which may be NULL. Return: whether it did before
+ * @deadline.
+ */
+bool sync_wait_until(struct riser *r, struct riser_exec *x, bool (*ready)(void *arg), void *arg,
+		     uint64_t deadline);
+
 #endif

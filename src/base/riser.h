@@ -15,6 +15,7 @@
 struct blk_source;
 struct pci_access;
 struct publish_ops;
+struct riser_target_ops;
 struct uri;
 struct riser_blk;
 
@@ -23,6 +24,7 @@ struct registry {
 	const struct pci_access *const *accesses;
 	const struct blk_source *const *sources;
 	const struct publish_ops *const *publishers;
+	const struct riser_target_ops *const *targets;
 	/* Open what stands behind a PCI access by its class code, as a block device. */
 	int (*open_by_class)(struct riser *r, const struct uri *u, uint32_t flags,
 			     struct riser_blk **out, struct riser_err *err);
@@ -46,6 +48,15 @@ struct riser {
 	pthread_mutex_t lock; /* protects the lists below; never held across I/O or waiting */
 	struct list regions;  /* struct dma_region, see dma/mem.c */
 	struct list spaces;   /* struct riser_dma_space, see dma/space.c */
+
+	/* The device mapper's. */
+	struct {
+		void *devs;          /* tree of struct dm_dev, see dm/dev.c */
+		void *names;         /* tree of struct riser_dm, see dm/device.c */
+		struct list plugins; /* struct dm_plugin, see dm/plugin.c */
+		pthread_t holder;    /* whose control operation is under way */
+		unsigned held;       /* how often, it may nest; 0: nobody's */
+	} dm;
 };
 
 /* Make the base of a context; src/riser/ wraps it as riser_new(). */

@@ -151,6 +151,10 @@ int uri_parse(const char *text, struct uri *u, struct riser_err *err)
 		u->scheme = "file";
 	}
 	u->rest = o;
+	if (!strcmp(u->scheme, "table")) { /* of many devices, with keys of their own */
+		strcpy(o, p);
+		return 0;
+	}
 	rc = token(&p, "?", &o, text, err);
 	if (!rc && *p == '?')
 		rc = parse_keys(p + 1, o, u, text, err);

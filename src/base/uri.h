@@ -5,7 +5,7 @@
  *
  * A nested value stands in brackets where it contains & ? [ or ]; %XX escapes any byte outside
  * of brackets. A bare path is file:, a bare PCI address (0000:01:00.0) is pci:. Keys come once;
- * "key" alone is "key=".
+ * "key" alone is "key=". What stands behind "table:" is taken as it is.
  */
 #ifndef BASE_URI_H
 #define BASE_URI_H

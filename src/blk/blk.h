@@ -78,7 +78,8 @@ struct riser_blk {
 	 * what is below. Where it is not set, all is data. */
 	bool block_status;
 	char description[160];
-	uint32_t refs; /* atomic */
+	uint32_t refs;  /* atomic */
+	uint32_t opens; /* by riser_blk_open(), not closed; under the context's lock */
 
 	/*
 	 * Below: under @lock, which is never held across waiting. Lock order: an upper device's,

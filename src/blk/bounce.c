@@ -178,3 +178,12 @@ void blk_copy_out(const struct riser_blk_io *io, const void *from)
 	for (; iov_next(&w, &v); i += v.iov_len)
 		memcpy(v.iov_base, i, v.iov_len);
 }
+
+void blk_copy_zero(const struct riser_blk_io *io)
+{
+	struct iov_walk w = iov_walk_from(io, 0);
+	struct iovec v;
+
+	while (iov_next(&w, &v))
+		memset(v.iov_base, 0, v.iov_len);
+}

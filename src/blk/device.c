@@ -90,14 +90,24 @@ int riser_blk_open(struct riser *r, const char *text, uint32_t flags, struct ris
 		rc = r->registry->open_by_class(r, &u, flags, out, err);
 	}
 	uri_free(&u);
-	if (!rc && !(flags & RISER_BLK_RDWR))
+	if (rc)
+		return rc;
+	if (!(flags & RISER_BLK_RDWR))
 		(*out)->read_only = true;
-	return rc;
+	pthread_mutex_lock(&r->lock);
+	(*out)->opens++;
+	pthread_mutex_unlock(&r->lock);
+	return 0;
 }
 
 void riser_blk_close(struct riser_blk *b)
 {
-	if (b && b->home_channel)
+	if (!b)
+		return;
+	pthread_mutex_lock(&b->r->lock);
+	b->opens -= b->opens > 0; /* what blk_new() made was not opened */
+	pthread_mutex_unlock(&b->r->lock);
+	if (b->home_channel)
 		blk_channel_close(b->home_channel);
 	blk_put(b);
 }

@@ -116,12 +116,13 @@ static void parked_in(struct riser_blk *b, char *name, size_t len, uint64_t *cou
 	snprintf(name, len, "%s", b->description);
 	pthread_mutex_lock(&b->lock);
 	list_for_each (c, &b->channels, struct riser_blk_channel, link)
-		*count += c->is_home ? 0 : load_acquire(&c->inflight);
+		*count += c->is_home ? 0 : load_acquire(&c->inflight) + load_seq_cst(&c->ndeferred);
 	list_for_each (c, &b->channels, struct riser_blk_channel, link) {
 		for (unsigned i = 0; i < c->map->nlowers; i++) {
 			struct riser_blk_channel *lower = c->map->lowers[i];
 
-			if (!load_acquire(&lower->inflight))
+			/* What waits at a closed gate is not in flight there. */
+			if (!load_acquire(&lower->inflight) && !load_seq_cst(&lower->ndeferred))
 				continue;
 			parked_in(lower->b, name, len, count);
 			goto out;

@@ -226,6 +226,7 @@ bool blk_memory_ok(const struct blk_limits *limits, const struct riser_blk_io *i
 /* Copy an I/O's data to or from one piece of memory. */
 void blk_copy_in(void *to, const struct riser_blk_io *io);
 void blk_copy_out(const struct riser_blk_io *io, const void *from);
+void blk_copy_zero(const struct riser_blk_io *io);
 
 /* The leaf's status for an errno (positive or negative). */
 enum riser_blk_status blk_status_of(int error);

@@ -1,0 +1,718 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * Mapped devices: names, slots, suspend, resume.
+ *
+ * Before a device's gate closes, nobody may pass it by: it is marked opaque, and every live plan
+ * that skips it is compiled anew and swapped in, one device after the other, the lowest first (what
+ * is above is compiled from what is below). When it is open again, whoever is above is compiled
+ * once more, and may skip it again. An upper device for which that fails keeps the longer way,
+ * which is right too.
+ */
+#include "base/err.h"
+#include "dm/dm.h"
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Control of the context. */
+
+static bool take_control(void *arg)
+{
+	struct riser *r = arg;
+	bool taken;
+
+	pthread_mutex_lock(&r->lock);
+	taken = !r->dm.held || pthread_equal(r->dm.holder, pthread_self());
+	if (taken) {
+		r->dm.holder = pthread_self();
+		r->dm.held++;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return taken;
+}
+
+int dm_control_begin(struct riser *r, struct riser_exec *x, uint64_t deadline,
+		     struct riser_err *err)
+{
+	if (exec_in_callback(x))
+		return err_set(err, -EDEADLK,
+			       "a mapped device cannot be changed from inside a completion");
+	if (!sync_wait_until(r, x, take_control, r, deadline))
+		return err_set(err, -ETIMEDOUT, "another mapped device is being changed");
+	return 0;
+}
+
+void dm_control_end(struct riser *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->dm.held--;
+	pthread_mutex_unlock(&r->lock);
+	clock_bump(r);
+}
+
+static uint64_t deadline_in(struct riser *r, uint64_t timeout_ns)
+{
+	uint64_t now = clock_now(r);
+
+	return timeout_ns > TIME_NEVER - now ? TIME_NEVER : now + timeout_ns;
+}
+
+static uint64_t left_of(struct riser *r, uint64_t deadline)
+{
+	uint64_t now = clock_now(r);
+
+	return deadline == TIME_NEVER ? TIME_NEVER : deadline > now ? deadline - now : 0;
+}
+
+/* Names. */
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct riser_dm *)a)->name, ((const struct riser_dm *)b)->name);
+}
+
+/* The caller holds the context's lock. */
+static struct riser_dm *find(struct riser *r, const char *name)
+{
+	struct riser_dm key;
+	struct riser_dm **d;
+
+	if (strlen(name) > RISER_DM_NAME_MAX)
+		return NULL;
+	strcpy(key.name, name);
+	d = tfind(&key, &r->dm.names, compare);
+	return d ? *d : NULL;
+}
+
+struct riser_dm *riser_dm_find(struct riser *r, const char *name)
+{
+	struct riser_dm *d;
+
+	pthread_mutex_lock(&r->lock);
+	d = find(r, name);
+	pthread_mutex_unlock(&r->lock);
+	return d;
+}
+
+struct riser_dm *dm_open(struct riser *r, const char *name)
+{
+	struct riser_dm *d;
+
+	pthread_mutex_lock(&r->lock);
+	d = find(r, name);
+	if (d)
+		blk_get(d->b);
+	pthread_mutex_unlock(&r->lock);
+	return d;
+}
+
+static int check_name(const char *what, const char *s, size_t max, struct riser_err *err)
+{
+	if (!*s || strlen(s) > max || strchr(s, '/') || strchr(s, ' '))
+		return err_set(err, -EINVAL, "'%s': a %s has 1 to %zu bytes, no '/' and no blank",
+			       s, what, max);
+	return 0;
+}
+
+static int enter_name(struct riser_dm *d, const char *name, struct riser_err *err)
+{
+	struct riser *r = d->r;
+	int rc = 0;
+
+	pthread_mutex_lock(&r->lock);
+	if (find(r, name)) {
+		rc = -EBUSY;
+	} else {
+		if (*d->name)
+			tdelete(d, &r->dm.names, compare);
+		strcpy(d->name, name);
+		if (!tsearch(d, &r->dm.names, compare))
+			rc = -ENOMEM;
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (rc == -EBUSY)
+		return err_set(err, rc, "there is a mapped device '%s' already", name);
+	return rc ? err_set(err, rc, "no memory for a name") : 0;
+}
+
+static void describe(struct riser_dm *d)
+{
+	snprintf(d->b->description, sizeof(d->b->description), "mapped device %s",
+		 *d->name ? d->name : "without a name");
+}
+
+int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
+	   struct riser_dm **out, struct riser_err *err)
+{
+	struct riser_dm *d;
+	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
+
+	if (!rc && uuid && *uuid)
+		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
+	if (!rc && flags & ~RISER_DM_READONLY)
+		rc = err_set(err, -EINVAL, "unknown flags %#x for a mapped device", flags);
+	if (rc)
+		return rc;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_set(err, -ENOMEM, "no memory for a mapped device");
+	d->r = r;
+	d->flags = flags;
+	list_init(&d->users);
+	list_init(&d->skippers);
+	rc = blk_new(r, &dm_ops, d, &d->b, err);
+	if (rc) {
+		free(d);
+		return rc;
+	}
+	if (uuid)
+		strcpy(d->uuid, uuid);
+	rc = name ? enter_name(d, name, err) : 0;
+	if (rc) {
+		blk_put(d->b);
+		return rc;
+	}
+	describe(d);
+	*out = d;
+	return 0;
+}
+
+int riser_dm_create(struct riser *r, const char *name, const char *uuid, uint32_t flags,
+		    struct riser_dm **out, struct riser_err *err)
+{
+	return dm_new(r, name, uuid, flags, out, err);
+}
+
+static void drop_table(struct dm_table **slot)
+{
+	if (*slot)
+		dm_table_leave(*slot);
+	dm_table_put(*slot);
+	*slot = NULL;
+}
+
+static void leave_skipped(struct dm_plan *p)
+{
+	for (unsigned i = 0; p && i < p->nskips; i++)
+		list_del(&p->skips[i].link);
+}
+
+/* Make a plan the one that the device's maps are made of; it is installed. */
+static void set_plan(struct riser_dm *d, struct dm_plan *p)
+{
+	struct dm_plan *old = d->plan;
+
+	leave_skipped(old);
+	for (unsigned i = 0; p && i < p->nskips; i++)
+		list_add_tail(&p->skips[i].dm->skippers, &p->skips[i].link);
+	d->plan = p;
+	dm_plan_put(old);
+}
+
+/* Nobody has it open any more, and no table names it. */
+void dm_free(struct riser_dm *d)
+{
+	if (*d->name) {
+		pthread_mutex_lock(&d->r->lock);
+		tdelete(d, &d->r->dm.names, compare);
+		pthread_mutex_unlock(&d->r->lock);
+	}
+	set_plan(d, NULL);
+	drop_table(&d->inactive);
+	drop_table(&d->live);
+	free(d);
+}
+
+/* Return: how often it is open; 0: its name is gone. */
+static uint32_t forget(struct riser_dm *d)
+{
+	uint32_t opens;
+
+	pthread_mutex_lock(&d->r->lock);
+	opens = d->b->opens;
+	if (!opens && *d->name) {
+		tdelete(d, &d->r->dm.names, compare);
+		*d->name = 0;
+	}
+	pthread_mutex_unlock(&d->r->lock);
+	return opens;
+}
+
+int riser_dm_remove(struct riser_dm *d, struct riser_exec *x, struct riser_err *err)
+{
+	uint32_t opens;
+	int rc;
+
+	if (!d)
+		return 0;
+	rc = dm_control_begin(d->r, x, TIME_NEVER, err);
+	if (rc)
+		return rc;
+	/* What the tables above had before is with this owner perhaps. */
+	do
+		opens = forget(d);
+	while (opens && x && riser_exec_poll(x) > 0);
+	dm_control_end(d->r);
+	if (opens)
+		return err_set(err, -EBUSY, "mapped device %s is open %u times", d->name, opens);
+	blk_put(d->b);
+	return 0;
+}
+
+/* What a target does in its own thread, where that is one. */
+
+struct call {
+	struct riser_work work;
+	void (*fn)(void *arg);
+	void *arg;
+	struct riser *r;
+	uint32_t done; /* atomic */
+};
+
+static void run_call(struct riser_work *w)
+{
+	struct call *c = container_of(w, struct call, work);
+
+	c->fn(c->arg);
+	store_release(&c->done, 1);
+	clock_bump(c->r);
+}
+
+static bool call_done(void *arg)
+{
+	return load_acquire(&((struct call *)arg)->done);
+}
+
+/*
+ * Run @fn where the device's HOME targets run: nobody else is in them meanwhile. Control is ours,
+ * so that home stays where it is.
+ */
+static void at_home(struct riser_dm *d, struct riser_exec *x, void (*fn)(void *arg), void *arg)
+{
+	struct riser_blk_channel *h = d->b->home_channel;
+	struct call c = { .work.fn = run_call, .fn = fn, .arg = arg, .r = d->r };
+
+	if (!h || h->owner->x == x) {
+		fn(arg);
+		return;
+	}
+	riser_exec_post(h->owner->x, &c.work);
+	sync_wait_until(d->r, x, call_done, &c, TIME_NEVER);
+}
+
+static void presuspend(void *arg)
+{
+	const struct dm_table *t = ((struct riser_dm *)arg)->live;
+
+	for (unsigned i = 0; t && i < t->ntargets; i++)
+		if (t->targets[i]->ops->presuspend)
+			t->targets[i]->ops->presuspend(t->targets[i]);
+}
+
+static void resume(void *arg)
+{
+	const struct dm_table *t = ((struct riser_dm *)arg)->live;
+
+	for (unsigned i = 0; t && i < t->ntargets; i++)
+		if (t->targets[i]->ops->resume)
+			t->targets[i]->ops->resume(t->targets[i]);
+}
+
+/* Compiling anew. */
+
+/* The same table by another plan. */
+static int recompile(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		     struct riser_err *err)
+{
+	struct dm_plan *p;
+	int rc = dm_plan_new(d->live, &p, err);
+
+	if (rc)
+		return rc;
+	rc = blk_swap(d->b, x, p, left_of(d->r, deadline), err);
+	if (rc)
+		dm_plan_put(p);
+	else
+		set_plan(d, p);
+	return rc;
+}
+
+static void mark_users(struct riser_dm *d)
+{
+	list_for_each (u, &d->users, struct dm_use, link) {
+		struct riser_dm *up = u->table->d;
+
+		if (up->live != u->table || up->marked)
+			continue;
+		up->marked = true;
+		mark_users(up);
+	}
+}
+
+/* The lowest of the marked ones above @d, or NULL. */
+static struct riser_dm *lowest(struct riser_dm *d)
+{
+	struct riser_dm *best = NULL;
+
+	list_for_each (u, &d->users, struct dm_use, link) {
+		struct riser_dm *up = u->table->d, *further;
+
+		if (up->live != u->table)
+			continue;
+		further = up->marked ? up : lowest(up);
+		if (further && (!best || further->live->depth < best->live->depth))
+			best = further;
+	}
+	return best;
+}
+
+/*
+ * Compile every live table above @d anew, from the lowest to the highest. Where @d is opaque none
+ * of them skips it afterwards. Return: 0, or the first failure, at which it stops.
+ */
+static int recompile_above(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+			   struct riser_err *err)
+{
+	struct riser_dm *up;
+	int rc = 0;
+
+	mark_users(d);
+	while ((up = lowest(d))) {
+		up->marked = false;
+		if (!rc)
+			rc = recompile(up, x, deadline, err);
+	}
+	return rc;
+}
+
+/* Nobody passes it by any more. */
+static int make_opaque(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		       struct riser_err *err)
+{
+	d->opaque = true;
+	return list_empty(&d->skippers) ? 0 : recompile_above(d, x, deadline, err);
+}
+
+/* It may be passed by; where that cannot be, it is not. */
+static void make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadline)
+{
+	struct riser_err why;
+
+	d->opaque = false;
+	if (!list_empty(&d->users) && recompile_above(d, x, deadline, &why))
+		base_log(d->r, RISER_LOG_WARN, "the way through '%s' stays as it is: %s", d->name,
+			 why.text);
+}
+
+/* Slots. */
+
+int riser_dm_load(struct riser_dm *d, struct riser_exec *x, const char *text,
+		  struct riser_dm_where *where, struct riser_err *err)
+{
+	struct dm_table *t;
+	int rc = dm_control_begin(d->r, x, TIME_NEVER, err);
+
+	if (rc)
+		return rc;
+	rc = dm_table_new(d, text, &t, where, err);
+	if (!rc) {
+		drop_table(&d->inactive);
+		d->inactive = t;
+	}
+	dm_control_end(d->r);
+	return rc;
+}
+
+int riser_dm_clear(struct riser_dm *d, struct riser_exec *x, struct riser_err *err)
+{
+	int rc = dm_control_begin(d->r, x, TIME_NEVER, err);
+
+	if (rc)
+		return rc;
+	drop_table(&d->inactive);
+	dm_control_end(d->r);
+	return 0;
+}
+
+static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		   struct riser_err *err)
+{
+	int rc = make_opaque(d, x, deadline, err);
+
+	if (!rc) {
+		at_home(d, x, presuspend, d);
+		rc = blk_suspend(d->b, x, left_of(d->r, deadline), err);
+		if (rc)
+			at_home(d, x, resume, d);
+	}
+	if (rc)
+		make_clear(d, x, TIME_NEVER);
+	else
+		d->suspended = true;
+	return rc;
+}
+
+int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
+		     struct riser_err *err)
+{
+	uint64_t deadline = deadline_in(d->r, timeout_ns);
+	int rc = dm_control_begin(d->r, x, deadline, err);
+
+	if (rc)
+		return rc;
+	if (!d->suspended)
+		rc = suspend(d, x, deadline, err);
+	dm_control_end(d->r);
+	return rc;
+}
+
+/* What the kernel does not let happen to a live table, and what would strand those above. */
+static int may_replace(const struct riser_dm *d, const struct dm_table *t, struct riser_err *err)
+{
+	const struct riser_target_ops *old = d->live ? d->live->targets[0]->ops : NULL;
+	const struct riser_target_ops *new = t->targets[0]->ops;
+
+	if (old && old->flags & RISER_TARGET_IMMUTABLE && old != new &&
+	    !(new->flags &RISER_TARGET_WILDCARD))
+		return err_set(err, -EINVAL, "'%s': a %s target cannot be replaced by %s", d->name,
+			       old->name, new->name);
+	list_for_each (u, &d->users, struct dm_use, link)
+		for (unsigned i = 0; i < u->table->ndevs; i++)
+			if (u->table->devs[i]->dm == d && u->table->dev_ends[i] > t->sectors)
+				return err_set(err, -EINVAL,
+					       "'%s' would have %llu sectors, but '%s' uses %llu",
+					       d->name, (unsigned long long)t->sectors,
+					       u->table->d->name,
+					       (unsigned long long)u->table->dev_ends[i]);
+	return 0;
+}
+
+/* The inactive table becomes the live one; the device is suspended. */
+static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		   struct riser_err *err)
+{
+	struct dm_table *old = d->live;
+	struct dm_plan *p;
+	int rc = dm_plan_new(d->inactive, &p, err);
+
+	if (rc)
+		return rc;
+	rc = blk_swap(d->b, x, p, left_of(d->r, deadline), err);
+	if (rc) {
+		dm_plan_put(p);
+		return rc;
+	}
+	d->live = d->inactive;
+	d->inactive = NULL;
+	set_plan(d, p);
+	drop_table(&old);
+	return 0;
+}
+
+int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
+		    struct riser_err *err)
+{
+	uint64_t deadline = deadline_in(d->r, timeout_ns);
+	int rc = dm_control_begin(d->r, x, deadline, err);
+	bool was_suspended;
+
+	if (rc)
+		return rc;
+	was_suspended = d->suspended;
+	if (d->inactive) {
+		rc = may_replace(d, d->inactive, err);
+		if (!rc && !was_suspended)
+			rc = suspend(d, x, deadline, err);
+		if (!rc)
+			rc = install(d, x, deadline, err);
+	}
+	/* Who was suspended before stays so where the new table cannot be had. */
+	if (d->suspended && (!rc || !was_suspended)) {
+		at_home(d, x, resume, d);
+		blk_resume(d->b, x, NULL);
+		d->suspended = false;
+		make_clear(d, x, TIME_NEVER);
+	}
+	dm_control_end(d->r);
+	return rc;
+}
+
+/* Status, messages, events. */
+
+struct question {
+	struct riser_dm *d;
+	struct dm_table *table;
+	enum riser_status_type type;
+	struct riser_target *target;
+	unsigned argc;
+	char **argv;
+	struct riser_text out;
+	struct riser_err *err;
+	int rc;
+};
+
+static void answer_status(void *arg)
+{
+	struct question *q = arg;
+
+	riser_text_add(&q->out, "%s", "");
+	for (unsigned i = 0; q->table && i < q->table->ntargets; i++) {
+		struct riser_target *t = q->table->targets[i];
+
+		riser_text_add(&q->out, "%llu %llu %s ", (unsigned long long)t->begin,
+			       (unsigned long long)t->len, t->ops->name);
+		if (t->ops->status)
+			t->ops->status(t, q->type, &q->out);
+		riser_text_add(&q->out, "\n");
+	}
+}
+
+int riser_dm_status(struct riser_dm *d, struct riser_exec *x, enum riser_status_type type,
+		    bool inactive, char **out, struct riser_err *err)
+{
+	struct question q = { .d = d, .type = type };
+	int rc = dm_control_begin(d->r, x, TIME_NEVER, err);
+
+	if (rc)
+		return rc;
+	q.table = inactive ? d->inactive : d->live;
+	at_home(d, x, answer_status, &q);
+	dm_control_end(d->r);
+	if (q.out.failed) {
+		free(q.out.text);
+		return err_set(err, -ENOMEM, "no memory for a status");
+	}
+	*out = q.out.text;
+	return 0;
+}
+
+static void answer_message(void *arg)
+{
+	struct question *q = arg;
+
+	q->rc = q->target->ops->message(q->target, q->argc, q->argv, &q->out, q->err);
+}
+
+static int message(struct riser_dm *d, struct riser_exec *x, uint64_t sector, struct question *q)
+{
+	if (!d->live)
+		return err_set(q->err, -ENOENT, "mapped device %s has no live table", d->name);
+	if (!q->argc)
+		return err_set(q->err, -EINVAL, "an empty message");
+	if (sector >= d->live->sectors)
+		return err_set(q->err, -EINVAL, "sector %llu is beyond the end",
+			       (unsigned long long)sector);
+	q->target = dm_table_find(d->live, sector);
+	if (!q->target->ops->message)
+		return err_set(q->err, -EINVAL, "a %s target takes no messages",
+			       q->target->ops->name);
+	at_home(d, x, answer_message, q);
+	return q->rc ? err_prefix(q->err, q->rc, "%s", q->target->ops->name) : 0;
+}
+
+int riser_dm_message(struct riser_dm *d, struct riser_exec *x, uint64_t sector, const char *text,
+		     char **out, struct riser_err *err)
+{
+	char *copy = strdup(text), **words = malloc((strlen(text) / 2 + 2) * sizeof(char *));
+	struct question q = { .d = d, .argv = words, .err = err };
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	if (!copy || !words) {
+		err_set(err, rc, "no memory for a message");
+		goto out;
+	}
+	q.argc = dm_words(copy, words, (unsigned)(strlen(text) / 2 + 1));
+	rc = dm_control_begin(d->r, x, TIME_NEVER, err);
+	if (rc)
+		goto out;
+	rc = message(d, x, sector, &q);
+	dm_control_end(d->r);
+	if (rc || q.out.failed)
+		free(q.out.text);
+	else
+		*out = q.out.text;
+out:
+	free(words);
+	free(copy);
+	return rc;
+}
+
+void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
+{
+	*i = (struct riser_dm_info){
+		.live = d->live,
+		.inactive = d->inactive,
+		.suspended = d->suspended,
+		.read_only = d->flags & RISER_DM_READONLY,
+		.event_nr = load_acquire(&d->event_nr),
+		.targets = d->live ? d->live->ntargets : 0,
+		.extents = d->plan ? d->plan->n : 0,
+		.skips = d->plan ? d->plan->nskips : 0,
+		.home = d->live && d->live->home,
+	};
+	pthread_mutex_lock(&d->r->lock);
+	strcpy(i->name, d->name);
+	strcpy(i->uuid, d->uuid);
+	i->open_count = d->b->opens;
+	pthread_mutex_unlock(&d->r->lock);
+}
+
+static void raise_event(struct riser_dm *d)
+{
+	__atomic_fetch_add(&d->event_nr, 1, __ATOMIC_RELEASE);
+	clock_bump(d->r);
+}
+
+int riser_dm_rename(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err)
+{
+	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
+
+	if (!rc && uuid)
+		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
+	if (!rc && uuid && *d->uuid)
+		rc = err_set(err, -EINVAL, "'%s' has a uuid, %s, and keeps it", d->name, d->uuid);
+	if (!rc && name)
+		rc = enter_name(d, name, err);
+	if (rc)
+		return rc;
+	if (uuid)
+		strcpy(d->uuid, uuid);
+	describe(d);
+	raise_event(d);
+	return 0;
+}
+
+struct event_wait {
+	struct riser_dm *d;
+	uint32_t nr;
+};
+
+static bool event_came(void *arg)
+{
+	struct event_wait *w = arg;
+
+	return load_acquire(&w->d->event_nr) != w->nr;
+}
+
+int riser_dm_wait(struct riser_dm *d, struct riser_exec *x, uint32_t event_nr, uint64_t timeout_ns)
+{
+	struct event_wait w = { d, event_nr };
+
+	if (exec_in_callback(x))
+		return -EDEADLK;
+	return sync_wait_until(d->r, x, event_came, &w, deadline_in(d->r, timeout_ns)) ? 0
+										       : -ETIMEDOUT;
+}
+
+const struct riser_target_ops *riser_dm_targets(struct riser *r, unsigned index)
+{
+	const struct riser_target_ops *const *t = r->registry->targets;
+
+	for (; *t && index; t++)
+		index--;
+	return *t;
+}

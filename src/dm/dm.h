@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * The device mapper.
+ *
+ *	text ──► table ──► plan ──► map (one a channel)
+ *
+ * A table is what the text says: target instances and the devices that they name. A plan is what a
+ * table was compiled to: extents, sorted by sector, in which lines that are pure functions of the
+ * sector (linear, striped, zero, error) were followed down through other mapped devices, so that
+ * I/O does not pass through these. One table may have several plans, one after the other: devices
+ * that are suspended, or that count statistics, are never skipped (plan.c, device.c). A map is one
+ * owner's way through a plan, with a channel for every device of it.
+ *
+ *	table.c	 text to table	      plan.c	table to plan	  map.c	  the way of an I/O
+ *	device.c slots, suspend, resume, messages	  target.c  what targets call
+ *	source.c the URIs dm: and table:		  dev.c	    devices by URI, one each
+ *
+ * Control operations are serialised in a context: struct riser.dm.holder. Who waits for another
+ * drives his executor meanwhile. No lock is held.
+ */
+#ifndef DM_DM_H
+#define DM_DM_H
+
+#include "base/riser.h"
+#include "blk/source.h"
+#include <riser/dm.h>
+
+struct dm_stats;
+
+/* A device that tables name; one for each URI and mode in a context. */
+struct dm_dev {
+	char *uri;
+	bool rdwr;
+	unsigned refs; /* under the context's lock */
+	struct riser_blk *b;
+	struct riser_dm *dm; /* where it is a mapped device */
+};
+
+/* A table that names a mapped device, in that device's list of users. */
+struct dm_use {
+	struct list link;
+	struct dm_table *table;
+};
+
+struct dm_table {
+	struct riser_dm *d;
+	uint32_t refs; /* atomic; the device and the plans */
+	struct riser_target **targets;
+	unsigned ntargets;
+	struct dm_dev **devs;
+	uint64_t *dev_ends; /* how much of it the table needs, in sectors */
+	struct dm_use *uses;
+	unsigned ndevs, nuses;
+	uint64_t sectors;
+	bool home;
+	unsigned depth;       /* mapped devices below, one through the other */
+	struct riser_blk sum; /* what blk_stack_limits() made of the devices; nothing else */
+};
+
+enum dm_kind { DM_LINEAR, DM_STRIPED, DM_ZERO, DM_ERROR, DM_TARGET };
+
+struct dm_stripes {
+	uint32_t chunk, n;
+	uint8_t chunk_shift, n_shift;   /* of powers of two, else NO_SHIFT */
+	struct riser_target_leg legs[]; /* dev: of the plan */
+};
+#define NO_SHIFT 0xff
+
+struct dm_extent {
+	uint64_t begin, len;
+	uint64_t base; /* LINEAR: sector there; STRIPED: of the stripes, where it begins */
+	union {
+		unsigned dev; /* of the plan */
+		const struct dm_stripes *stripes;
+		struct riser_target *target;
+	};
+	enum dm_kind kind;
+};
+
+struct dm_flush {
+	struct riser_target *target; /* NULL: the device */
+	unsigned dev, copy;
+};
+
+/* A device that a plan skips, in that device's list of skippers while the plan is live. */
+struct dm_skip {
+	struct list link;
+	struct riser_dm *dm;
+	struct dm_plan *plan;
+};
+
+struct dm_plan {
+	uint32_t refs; /* atomic; the device and the maps */
+	struct dm_table *table;
+	struct dm_extent *extents;
+	unsigned n, size;
+	struct riser_blk **devs; /* the table's first, by the same index; references are held */
+	unsigned ndevs, devs_size;
+	struct dm_stripes **stripes;
+	unsigned nstripes;
+	struct dm_flush *flushes;
+	unsigned nflushes;
+	struct dm_skip *skips;
+	unsigned nskips;
+};
+
+/* A mapped device. Changed under control alone, but for the event number. */
+struct riser_dm {
+	struct riser *r;
+	struct riser_blk *b;
+	struct list link; /* in struct riser.dm.devices */
+	char name[RISER_DM_NAME_MAX + 1];
+	char uuid[RISER_DM_UUID_MAX + 1];
+	uint32_t flags;
+	uint32_t event_nr; /* atomic */
+	struct dm_table *live, *inactive;
+	struct dm_plan *plan; /* of the live table */
+	bool suspended;
+	bool opaque;          /* must not be skipped: it is suspended, or is about to be */
+	bool marked;          /* for a walk */
+	struct list users;    /* struct dm_use: live and inactive tables that name it */
+	struct list skippers; /* struct dm_skip */
+};
+
+struct dm_map {
+	struct blk_map map;
+	struct dm_plan *plan;
+};
+
+/* map.c */
+extern const struct blk_ops dm_ops;
+/* The extent that has a sector of the device. */
+const struct dm_extent *dm_lookup(const struct dm_plan *p, uint64_t sector);
+
+/* Return: the mapped device, or NULL where it is none. */
+static inline struct riser_dm *dm_of(const struct riser_blk *b)
+{
+	return b->ops == &dm_ops ? b->priv : NULL;
+}
+
+/* table.c */
+int dm_table_new(struct riser_dm *d, const char *text, struct dm_table **out,
+		 struct riser_dm_where *where, struct riser_err *err);
+void dm_table_put(struct dm_table *t);
+/* Under control, when it leaves its slot: the devices below are no longer used by it. */
+void dm_table_leave(struct dm_table *t);
+/* The line that has a sector. */
+struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector);
+const struct riser_target_ops *dm_find_target(struct riser *r, const char *name);
+/* Words in place, brackets kept together. Return: how many, at most @max. */
+unsigned dm_words(char *text, char **words, unsigned max);
+
+/* dev.c */
+int dm_dev_get(struct riser *r, const char *uri, bool rdwr, struct dm_dev **out,
+	       struct riser_err *err);
+void dm_dev_put(struct riser *r, struct dm_dev *v);
+
+/* plan.c */
+int dm_plan_new(struct dm_table *t, struct dm_plan **out, struct riser_err *err);
+void dm_plan_put(struct dm_plan *p);
+
+/* device.c */
+int dm_control_begin(struct riser *r, struct riser_exec *x, uint64_t deadline,
+		     struct riser_err *err);
+void dm_control_end(struct riser *r);
+int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
+	   struct riser_dm **out, struct riser_err *err);
+/* A reference to one's block device, by name. Return: NULL where there is none. */
+struct riser_dm *dm_open(struct riser *r, const char *name);
+void dm_free(struct riser_dm *d);
+
+#endif

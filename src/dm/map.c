@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * The way of an I/O through a plan: find the extent, move the sector, go on below.
+ *
+ * Where the plan is one linear piece, the block core does that by itself and nobody comes here for
+ * a plain read or write.
+ */
+#include "base/err.h"
+#include "dm/dm.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct dm_extent *dm_lookup(const struct dm_plan *p, uint64_t sector)
+{
+	const struct dm_extent *e = p->extents;
+	unsigned n = p->n;
+
+	/* The last that begins at or before it: no branch that could be mispredicted. */
+	while (n > 1) {
+		unsigned half = n / 2;
+
+		e += e[half].begin <= sector ? half : 0;
+		n -= half;
+	}
+	return e;
+}
+
+/* What lies in one chunk: which leg, and where there. Return: sectors to the chunk's end. */
+static inline uint64_t stripe_of(const struct dm_stripes *s, uint64_t sector, uint32_t *leg,
+				 uint64_t *at)
+{
+	uint64_t chunk, offset;
+
+	if (likely(s->chunk_shift != NO_SHIFT)) {
+		chunk = sector >> s->chunk_shift;
+		offset = sector & (s->chunk - 1);
+	} else {
+		chunk = sector / s->chunk;
+		offset = sector % s->chunk;
+	}
+	if (likely(s->n_shift != NO_SHIFT)) {
+		*leg = (uint32_t)(chunk & (s->n - 1));
+		chunk >>= s->n_shift;
+	} else {
+		*leg = (uint32_t)(chunk % s->n);
+		chunk /= s->n;
+	}
+	*at = chunk * s->chunk + offset;
+	return s->chunk - offset;
+}
+
+/* The sectors of a leg that lie below @sector of the stripes. */
+static uint64_t leg_sectors(const struct dm_stripes *s, uint64_t sector, uint32_t leg)
+{
+	uint64_t at;
+	uint32_t here;
+
+	stripe_of(s, sector, &here, &at);
+	if (here == leg)
+		return at;
+	at -= at % s->chunk; /* its row begins there on every leg */
+	return here > leg ? at + s->chunk : at;
+}
+
+/* A discard or write-zeroes over many chunks: the part of one leg, which is one range. */
+static enum blk_verdict stripe_clip(struct dm_map *m, const struct dm_extent *e,
+				    struct riser_blk_io *io)
+{
+	const struct dm_stripes *s = e->stripes;
+	uint32_t leg = blk_copy(io);
+	uint64_t first = io->sector - e->begin + e->base;
+	uint64_t from = leg_sectors(s, first, leg), to = leg_sectors(s, first + io->count, leg);
+
+	if (from == to) {
+		io->status = RISER_BLK_OK;
+		return BLK_DONE;
+	}
+	io->count = (uint32_t)(to - from);
+	return blk_remap(io, m->map.lowers[s->legs[leg].dev], s->legs[leg].start + from);
+}
+
+static enum blk_verdict zero(struct riser_blk_io *io)
+{
+	if (io->op == RISER_BLK_READ)
+		blk_copy_zero(io);
+	io->status = RISER_BLK_OK;
+	return BLK_DONE;
+}
+
+/* The target that has an I/O on its way up: its plan stays while the I/O is counted. */
+static bool target_end(struct blk_frame *f, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(f->channel->map, struct dm_map, map);
+	struct riser_target *t = dm_lookup(m->plan, f->sector)->target;
+
+	io->sector = f->sector - t->begin;
+	return t->ops->end_io(t, io, f->data);
+}
+
+static enum blk_verdict to_target(struct riser_target *t, struct riser_blk_io *io)
+{
+	struct blk_frame *f = io_priv(io)->frame;
+
+	f->sector = io->sector;
+	f->data = 0;
+	if (t->ops->end_io)
+		f->end_io = target_end;
+	io->sector -= t->begin;
+	return (enum blk_verdict)t->ops->map(t, io);
+}
+_Static_assert((int)RISER_TARGET_REMAPPED == (int)BLK_REMAPPED &&
+		       (int)RISER_TARGET_SUBMITTED == (int)BLK_SUBMITTED &&
+		       (int)RISER_TARGET_DONE == (int)BLK_DONE,
+	       "verdicts");
+
+static enum blk_verdict flush(struct dm_map *m, struct riser_blk_io *io)
+{
+	const struct dm_flush *f = &m->plan->flushes[blk_copy(io)];
+
+	if (!f->target)
+		return blk_remap(io, m->map.lowers[f->dev], 0);
+	io_priv(io)->cursor = f->copy;
+	io->sector = f->target->begin;
+	return to_target(f->target, io);
+}
+
+static inline bool has_data(const struct riser_blk_io *io)
+{
+	return io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE || io->op == RISER_BLK_COMPARE;
+}
+
+static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	const struct dm_extent *e;
+	const struct dm_stripes *s;
+	uint64_t within, at;
+	uint32_t leg;
+
+	if (unlikely(io->op == RISER_BLK_FLUSH))
+		return flush(m, io);
+	e = dm_lookup(m->plan, io->sector);
+	within = io->sector - e->begin;
+	if (unlikely(io->count > e->len - within))
+		return BLK_CUT;
+	switch (e->kind) {
+	case DM_LINEAR:
+		return blk_remap(io, map->lowers[e->dev], e->base + within);
+	case DM_STRIPED:
+		s = e->stripes;
+		if (unlikely(!has_data(io)))
+			return stripe_clip(m, e, io);
+		if (unlikely(io->count > stripe_of(s, e->base + within, &leg, &at)))
+			return BLK_CUT;
+		return blk_remap(io, map->lowers[s->legs[leg].dev], s->legs[leg].start + at);
+	case DM_ZERO:
+		return zero(io);
+	case DM_ERROR:
+		io->status = RISER_BLK_IOERR;
+		return BLK_DONE;
+	default:
+		if (e->target->max_io && has_data(io) &&
+		    io->count > e->target->max_io - (uint32_t)(within % e->target->max_io))
+			return BLK_CUT;
+		return to_target(e->target, io);
+	}
+}
+
+static uint32_t dm_span(struct blk_map *map, const struct riser_blk_io *io, uint64_t sector,
+			uint32_t count, uint32_t *copies)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	const struct dm_extent *e = dm_lookup(m->plan, sector);
+	uint64_t within = sector - e->begin, left = e->len - within, at;
+	uint32_t leg;
+
+	if (e->kind == DM_STRIPED && has_data(io))
+		left = min_of(left, stripe_of(e->stripes, e->base + within, &leg, &at));
+	else if (e->kind == DM_STRIPED)
+		*copies = e->stripes->n;
+	else if (e->kind == DM_TARGET && has_data(io) && e->target->max_io)
+		left = min_of(left, e->target->max_io - within % e->target->max_io);
+	else if (e->kind == DM_TARGET && !has_data(io))
+		*copies = io->op == RISER_BLK_DISCARD ? e->target->num_discard
+						      : e->target->num_zeroes;
+	return (uint32_t)min_of((uint64_t)count, left);
+}
+
+static int dm_poll(struct blk_map *map)
+{
+	struct dm_table *t = container_of(map, struct dm_map, map)->plan->table;
+	int n = 0;
+
+	for (unsigned i = 0; i < t->ntargets; i++)
+		if (t->targets[i]->ops->poll)
+			n += t->targets[i]->ops->poll(t->targets[i]);
+	return n;
+}
+
+static uint64_t dm_next_deadline(struct blk_map *map)
+{
+	struct dm_table *t = container_of(map, struct dm_map, map)->plan->table;
+	uint64_t next = TIME_NEVER;
+
+	for (unsigned i = 0; i < t->ntargets; i++)
+		if (t->targets[i]->ops->next_deadline)
+			next = min_of(next, t->targets[i]->ops->next_deadline(t->targets[i]));
+	return next;
+}
+
+/* Plain reads and writes over one linear piece need no look-up. */
+static void set_fast(struct dm_map *m)
+{
+	const struct dm_plan *p = m->plan;
+	uint32_t limit = p->table->sum.limits.max_sectors;
+
+	m->map.map_max = limit ? limit : UINT32_MAX;
+	m->map.nflush = p->nflushes;
+	if (p->n != 1 || p->extents[0].kind != DM_LINEAR)
+		return;
+	m->map.fast_max = m->map.map_max;
+	m->map.fast_base = p->extents[0].base;
+	m->map.fast_lower = m->map.lowers[p->extents[0].dev];
+}
+
+static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
+		      struct blk_map **out, struct riser_err *err)
+{
+	struct dm_map *m = calloc(1, sizeof(*m));
+	struct dm_plan *p = table;
+	int rc = 0;
+
+	if (!m)
+		return err_set(err, -ENOMEM, "no memory for a channel");
+	blk_map_init(&m->map, b, c);
+	if (p) {
+		m->plan = p;
+		__atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED);
+		for (unsigned i = 0; !rc && i < p->ndevs; i++)
+			rc = blk_map_add_lower(&m->map, p->devs[i], err);
+		if (rc) {
+			blk_map_free(&m->map);
+			return rc;
+		}
+		set_fast(m);
+	}
+	*out = &m->map;
+	return 0;
+}
+
+static void dm_map_free(struct blk_map *map)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+
+	dm_plan_put(m->plan);
+	free(m);
+}
+
+static void dm_install(struct riser_blk *b, void *table)
+{
+	const struct dm_plan *p = table;
+	const struct riser_blk *sum = &p->table->sum;
+
+	b->sectors = p->table->sectors;
+	b->limits = sum->limits;
+	b->read_only = sum->read_only;
+	b->write_cache = sum->write_cache;
+	b->fua = sum->fua;
+	b->discard = sum->discard;
+	b->write_zeroes = sum->write_zeroes;
+	b->compare = sum->compare;
+	b->harmless = sum->harmless;
+}
+
+static void dm_close(struct riser_blk *b)
+{
+	dm_free(b->priv);
+}
+
+const struct blk_ops dm_ops = {
+	.size = sizeof(dm_ops),
+	.close = dm_close,
+	.map_new = dm_map_new,
+	.install = dm_install,
+	.map_free = dm_map_free,
+	.map = dm_map_io,
+	.span = dm_span,
+	.poll = dm_poll,
+	.next_deadline = dm_next_deadline,
+};
