@@ -192,6 +192,9 @@ struct riser_blk_stats {
  * @out: the device; close it with riser_blk_close()
  * @err: filled on failure; may be NULL
  *
+ * What is open for writing is not opened for writing again, in this context or (a file) in another
+ * process of riser's: that is -EBUSY, and @err names who has it. Reading is always allowed.
+ *
  * Return: 0; -EINVAL for a URI that cannot be understood (unknown scheme or key); -ENOENT,
  * -ENODEV, -EBUSY, -EACCES; or what the device said.
  */
@@ -229,6 +232,8 @@ RISER_API bool riser_blk_is_safe_to_destroy(struct riser_blk *b);
  * @out: the channel; close it with riser_blk_channel_close()
  * @err: filled on failure; may be NULL
  *
+ * Any thread may open a channel, whether or not another runs @x meanwhile.
+ *
  * Return: 0, -ENOMEM, -EINVAL, or what the device said.
  */
 RISER_API int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned depth,
@@ -237,6 +242,9 @@ RISER_API int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, 
 /**
  * riser_blk_channel_close - close a channel
  * @c: the channel, or NULL; every I/O must have been put back
+ *
+ * Called by its owner; by any thread where nothing was ever submitted to the channel. What only
+ * the owner may free goes at the owner's next poll then, or when its executor is freed.
  */
 RISER_API void riser_blk_channel_close(struct riser_blk_channel *c);
 

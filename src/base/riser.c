@@ -26,6 +26,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 	r->log = opts ? opts->log : NULL;
 	r->log_ctx = opts ? opts->log_ctx : NULL;
 	list_init(&r->controllers);
+	list_init(&r->claims);
 	list_init(&r->regions);
 	list_init(&r->spaces);
 	list_init(&r->dm.plugins);
@@ -36,8 +37,12 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 		goto fail_clock;
 	if (pthread_mutex_init(&r->open_lock, NULL))
 		goto fail_lock;
+	if (pthread_mutex_init(&r->claim_lock, NULL))
+		goto fail_open_lock;
 	*out = r;
 	return 0;
+fail_open_lock:
+	pthread_mutex_destroy(&r->open_lock);
 fail_lock:
 	pthread_mutex_destroy(&r->lock);
 fail_clock:
@@ -51,6 +56,7 @@ void riser_free(struct riser *r)
 {
 	if (!r)
 		return;
+	pthread_mutex_destroy(&r->claim_lock);
 	pthread_mutex_destroy(&r->open_lock);
 	pthread_mutex_destroy(&r->lock);
 	clock_destroy(&r->clock);

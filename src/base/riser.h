@@ -45,6 +45,9 @@ struct riser {
 	pthread_mutex_t open_lock;
 	struct list controllers; /* struct nvme_ctrl, by canonical URI; under open_lock */
 
+	pthread_mutex_t claim_lock; /* none of the others is taken under it */
+	struct list claims; /* what is open for writing, see blk/claim.c; under claim_lock */
+
 	pthread_mutex_t lock; /* protects the lists below; never held across I/O or waiting */
 	struct list regions;  /* struct dma_region, see dma/mem.c */
 	struct list spaces;   /* struct riser_dma_space, see dma/space.c */

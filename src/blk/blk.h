@@ -31,6 +31,7 @@
 #include <pthread.h>
 #include <riser/blk.h>
 
+struct blk_claim;
 struct blk_map;
 struct blk_ops;
 struct bounce_pool;
@@ -78,8 +79,11 @@ struct riser_blk {
 	 * what is below. Where it is not set, all is data. */
 	bool block_status;
 	char description[160];
-	uint32_t refs;  /* atomic */
-	uint32_t opens; /* by riser_blk_open(), not closed; under the context's lock */
+	char *identity;          /* what other openers of the same share; NULL: there are none */
+	int lock_fd;             /* of a file, for its lock; -1: none. The driver's */
+	struct blk_claim *claim; /* while it is open for writing */
+	uint32_t refs;           /* atomic */
+	uint32_t opens;          /* by riser_blk_open(), not closed; under the context's lock */
 
 	/*
 	 * Below: under @lock, which is never held across waiting. Lock order: an upper device's,
@@ -321,6 +325,11 @@ bool cut_status(const struct riser_blk_channel *c, struct riser_blk_io *io);
 uint32_t bounce_sectors(const struct riser_blk_channel *c);
 int bounce_new(struct riser_blk_channel *c, struct riser_err *err);
 void bounce_free(struct riser_blk_channel *c);
+
+/* claim.c */
+/* Claim a device that was opened for writing as @uri. Return: 0, -EBUSY, -ENOMEM. */
+int blk_claim(struct riser_blk *b, const char *uri, const void *holder, struct riser_err *err);
+void blk_claim_end(struct riser_blk *b);
 
 /* gate.c */
 void gate_defer(struct riser_blk_channel *c, struct riser_blk_io *io);

@@ -23,6 +23,7 @@ int blk_new(struct riser *r, const struct blk_ops *ops, void *priv, struct riser
 	b->ops = ops;
 	b->priv = priv;
 	b->refs = 1;
+	b->lock_fd = -1;
 	b->limits.logical_block = b->limits.physical_block = RISER_SECTOR_SIZE;
 	b->limits.buf_align = 1;
 	list_init(&b->channels);
@@ -61,16 +62,19 @@ void blk_put(struct riser_blk *b)
 {
 	if (!b || __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;
+	blk_claim_end(b);
 	if (b->ops->close)
 		b->ops->close(b);
 	pthread_mutex_destroy(&b->lock);
+	free(b->identity);
 	free(b);
 }
 
-int riser_blk_open(struct riser *r, const char *text, uint32_t flags, struct riser_blk **out,
-		   struct riser_err *err)
+int blk_open_held(struct riser *r, const char *text, uint32_t flags, const void *holder,
+		  struct riser_blk **out, struct riser_err *err)
 {
 	const struct blk_source *const *s = r->registry->sources;
+	struct riser_blk *b = NULL;
 	struct uri u;
 	int rc;
 
@@ -83,21 +87,32 @@ int riser_blk_open(struct riser *r, const char *text, uint32_t flags, struct ris
 	while (*s && (!(*s)->scheme || strcmp((*s)->scheme, u.scheme)))
 		s++;
 	if (*s) {
-		rc = (*s)->open(r, &u, flags, out, err);
+		rc = (*s)->open(r, &u, flags, &b, err);
 		if (!rc)
-			(*out)->harmless |= (*s)->harmless;
+			b->harmless |= (*s)->harmless;
 	} else {
-		rc = r->registry->open_by_class(r, &u, flags, out, err);
+		rc = r->registry->open_by_class(r, &u, flags, &b, err);
 	}
 	uri_free(&u);
 	if (rc)
 		return rc;
-	if (!(flags & RISER_BLK_RDWR))
-		(*out)->read_only = true;
+	b->read_only |= !(flags & RISER_BLK_RDWR);
+	rc = b->read_only ? 0 : blk_claim(b, text, holder, err);
+	if (rc) {
+		blk_put(b);
+		return rc;
+	}
 	pthread_mutex_lock(&r->lock);
-	(*out)->opens++;
+	b->opens++;
 	pthread_mutex_unlock(&r->lock);
+	*out = b;
 	return 0;
+}
+
+int riser_blk_open(struct riser *r, const char *uri, uint32_t flags, struct riser_blk **out,
+		   struct riser_err *err)
+{
+	return blk_open_held(r, uri, flags, NULL, out, err);
 }
 
 void riser_blk_close(struct riser_blk *b)

@@ -87,6 +87,20 @@ struct blk_ops {
 };
 
 /**
+ * blk_open_held - riser_blk_open() for a device below another
+ * @r: the context
+ * @uri: what to open
+ * @flags: RISER_BLK_RDWR
+ * @holder: who claims it for writing: those who say the same share it; NULL: with nobody
+ * @out: the device; riser_blk_close() it
+ * @err: filled on failure; may be NULL
+ *
+ * Return: as riser_blk_open().
+ */
+int blk_open_held(struct riser *r, const char *uri, uint32_t flags, const void *holder,
+		  struct riser_blk **out, struct riser_err *err);
+
+/**
  * blk_new - a device with defaults: 512-byte blocks, nothing supported but read and write
  * @r: the context
  * @ops: what drives it
@@ -94,7 +108,8 @@ struct blk_ops {
  * @out: the device, one reference held
  * @err: filled on failure
  *
- * The caller fills in sectors, limits, features and description before any channel is opened.
+ * The caller fills in sectors, limits, features and description before any channel is opened, and
+ * an identity where the same device can be opened twice.
  *
  * Return: 0 or -ENOMEM. On failure @priv stays the caller's.
  */

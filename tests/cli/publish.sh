@@ -70,6 +70,38 @@ ends_the_command_first()
 	[ "$code" = 9 ] || { echo "exit code $code"; return 1; }
 }
 
+# What one process writes to, another does not; any number read it.
+writes_alone()
+{
+	local pid code=0
+
+	rm -f where
+	"$riser" publish disk nbd: --socket s >where &
+	pid=$!
+	started where
+	says 4 'riser write: disk is held by another riser process, *' write disk </dev/null
+	says 4 'riser publish: backing of namespace 1: disk is held by another riser process, *' \
+		publish 'model:nvme?backing=disk' nbd: --run true
+	says 0 '' read disk --length 4K
+	says 0 '' publish disk nbd: --readonly --run true
+	kill "$pid"
+	wait "$pid"
+	says 0 '' publish disk nbd: --run true
+}
+
+reads_with_others()
+{
+	local pid
+
+	rm -f where
+	"$riser" publish disk nbd: --socket s --readonly >where &
+	pid=$!
+	started where
+	says 0 '' publish disk nbd: --readonly --run "'$riser' publish disk nbd: --run true"
+	kill "$pid"
+	wait "$pid"
+}
+
 replaces_a_stale_socket()
 {
 	python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("stale")'
@@ -116,6 +148,8 @@ try 'SIGTERM stops cleanly' stops TERM disk
 try 'SIGHUP stops cleanly' stops HUP disk
 try 'SIGTERM stops what has a thread' stops TERM 'model:nvme?mode=thread'
 try 'a signal ends the command while it is still served' ends_the_command_first
+try 'what is written to is held' writes_alone
+try 'a file is published read-only beside others' reads_with_others
 try 'a stale socket is replaced' replaces_a_stale_socket
 try 'a free port is told' free_port
 name='nbdcopy both ways'

@@ -504,6 +504,24 @@ static int open_path(const struct uri *u, uint32_t flags, bool direct, struct ri
 	return err_set(err, rc, "cannot open %s: %s", u->rest, strerror(-rc));
 }
 
+/* One file has many names. */
+static int identify(struct riser_blk *b, const struct stat *st)
+{
+	int n;
+
+	if (S_ISBLK(st->st_mode))
+		n = asprintf(&b->identity, "block %llx", (unsigned long long)st->st_rdev);
+	else
+		n = asprintf(&b->identity, "file %llx:%llx", (unsigned long long)st->st_dev,
+			     (unsigned long long)st->st_ino);
+	if (n < 0) {
+		b->identity = NULL;
+		return -ENOMEM;
+	}
+	b->lock_fd = ((struct file *)b->priv)->fd;
+	return 0;
+}
+
 /* Size and block size of what was opened. */
 static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *err)
 {
@@ -515,6 +533,9 @@ static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *e
 
 	if (fstat(f->fd, &st))
 		return err_set(err, -errno, "cannot stat %s", u->rest);
+	rc = identify(b, &st);
+	if (rc)
+		return err_set(err, rc, "no memory for a file");
 	f->size = (uint64_t)st.st_size;
 	b->harmless = S_ISREG(st.st_mode);
 	if (S_ISBLK(st.st_mode)) {

@@ -491,6 +491,19 @@ static void describe(struct riser_blk *b)
 		 trimmed(serial, id->sn, sizeof(id->sn)));
 }
 
+/* Who opens the same URI, whatever its keys' order, shares the controller. */
+static int identify(struct riser_blk *b)
+{
+	struct nvme_dev *d = b->priv;
+	struct riser_nvme_ns_info ns;
+
+	riser_nvme_ns_get_info(d->ns, &ns);
+	if (asprintf(&b->identity, "%s namespace %u", d->h->ctrl->pci->name, ns.nsid) >= 0)
+		return 0;
+	b->identity = NULL;
+	return -ENOMEM;
+}
+
 static int open_namespace(struct riser *r, const struct uri *u, uint32_t flags, struct nvme_dev *d,
 			  struct riser_err *err)
 {
@@ -533,6 +546,11 @@ static int nvme_open(struct riser *r, const struct uri *u, uint32_t flags, struc
 		return rc;
 	}
 	describe(b);
+	rc = identify(b);
+	if (rc) {
+		blk_put(b);
+		return err_set(err, rc, "no memory for a namespace");
+	}
 	*out = b;
 	return 0;
 }
