@@ -341,7 +341,7 @@ static inline void kick(struct riser_nvme_qpair *q)
 
 void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q)
 {
-	doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
+	doorbell(q, q->cq_db, true, (uint32_t)(q->head.entry - q->cq));
 }
 
 void riser_nvme_qpair_kick(struct riser_nvme_qpair *q)
@@ -357,9 +357,9 @@ static inline void complete(struct riser_nvme_qpair *q, uint32_t x)
 	struct riser_nvme_req *req = t->req;
 	uint64_t result;
 
-	memcpy(&result, q->head, sizeof(result));
+	memcpy(&result, q->head.entry, sizeof(result));
 	result = le64((riser_le64){ result });
-	nvme_advance(q);
+	nvme_advance(q, &q->head);
 	if (unlikely(x != t->live)) {
 		nvme_qpair_odd(q, x, result);
 		return;
@@ -376,7 +376,7 @@ static inline unsigned reap(struct riser_nvme_qpair *q, unsigned n, unsigned max
 {
 	uint32_t x;
 
-	while (!((x = nvme_peek(q)) & LIVE_ODD)) {
+	while (!((x = nvme_peek(&q->head)) & LIVE_ODD)) {
 		complete(q, x);
 		if (++n == max)
 			break;
@@ -445,7 +445,7 @@ static inline __attribute__((always_inline)) int poll_at(struct riser_nvme_qpair
 		n = reap(q, n, max);
 	q->x->in_cb--;
 	if (n)
-		doorbell(q, q->cq_db, true, (uint32_t)(q->head - q->cq));
+		doorbell(q, q->cq_db, true, (uint32_t)(q->head.entry - q->cq));
 	if (tick_is_due(q))
 		n = look(q, n, max);
 	return (int)n;

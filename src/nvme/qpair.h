@@ -77,6 +77,12 @@ struct nvme_tracker {
 static_assert(sizeof(struct nvme_tracker) == 64, "a tracker is one cache line");
 static_assert(sizeof(struct nvme_history) == 8, "zeroed by one store");
 
+/* A place in a completion queue. */
+struct nvme_cursor {
+	struct riser_nvme_cqe *entry; /* the next one to look at */
+	uint32_t phase;               /* bit 16: what a new entry's phase bit is */
+};
+
 struct riser_nvme_qpair {
 	/* Submit. */
 	struct nvme_tracker *free;
@@ -90,11 +96,10 @@ struct riser_nvme_qpair {
 	uint64_t submitted;
 
 	/* Poll. */
-	struct riser_nvme_cqe *head __attribute__((aligned(64))); /* the next entry to look at */
+	struct nvme_cursor head __attribute__((aligned(64)));
 	struct riser_nvme_cqe *cq, *cq_end;
 	struct nvme_tracker *trackers;
 	struct riser_nvme_sqe *rung; /* tail at the last doorbell */
-	uint32_t phase;              /* bit 16: what a new entry's phase bit is */
 	uint32_t mask;
 	uint32_t gen; /* of the controller when these queues were created; 0 while not live */
 	volatile uint32_t *sq_db, *cq_db; /* NULL: through the access */
@@ -133,20 +138,20 @@ static inline bool nvme_in_flight(const struct nvme_tracker *t)
 }
 
 /*
- * The last dword of the entry at the head, phase taken away: bit 16 is 0 where it is new. The
+ * The last dword of the entry at the cursor, phase taken away: bit 16 is 0 where it is new. The
  * acquire pairs with the device's posting; nothing of the entry is read before it.
  */
-static inline uint32_t nvme_peek(const struct riser_nvme_qpair *q)
+static inline uint32_t nvme_peek(const struct nvme_cursor *at)
 {
-	return load_acquire((const uint32_t *)(const void *)&q->head->cid) ^ q->phase;
+	return load_acquire((const uint32_t *)(const void *)&at->entry->cid) ^ at->phase;
 }
 
-/* The entry at the head is consumed. */
-static inline void nvme_advance(struct riser_nvme_qpair *q)
+/* On to the entry behind it. */
+static inline void nvme_advance(const struct riser_nvme_qpair *q, struct nvme_cursor *at)
 {
-	if (unlikely(++q->head == q->cq_end)) {
-		q->head = q->cq;
-		q->phase ^= LIVE_ODD;
+	if (unlikely(++at->entry == q->cq_end)) {
+		at->entry = q->cq;
+		at->phase ^= LIVE_ODD;
 	}
 }
 

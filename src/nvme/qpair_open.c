@@ -152,7 +152,7 @@ static int allocate(struct riser_nvme_qpair *q, struct riser_err *err)
 		return rc;
 	q->sq = q->tail = q->rung = q->sq_mem.va;
 	q->sq_end = q->sq + q->entries;
-	q->cq = q->head = q->cq_mem.va;
+	q->cq = q->cq_mem.va;
 	q->cq_end = q->cq + q->entries;
 	q->table = dma->table;
 	q->page_shift = dma->page_shift;
@@ -161,7 +161,7 @@ static int allocate(struct riser_nvme_qpair *q, struct riser_err *err)
 				? 2 * q->mps
 				: 0;
 	q->two_pages = q->fast_limit;
-	q->phase = LIVE_ODD;
+	q->head = (struct nvme_cursor){ q->cq, LIVE_ODD };
 	for (uint32_t i = q->entries; i-- > 0;) {
 		struct nvme_tracker *t = &q->trackers[i];
 

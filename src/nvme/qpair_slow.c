@@ -9,8 +9,8 @@
  *	                    │             └─ "aborted", but silent ─┐
  *	                    └─ fatal, not ready ────────────────────┴─► controller reset
  *
- *	controller reset (gen moved): DRAIN ─ stopped ─► WAIT ─ live ─► CREATE_CQ ─► CREATE_SQ ─►
- *LIVE
+ *	controller reset (gen moved):
+ *		DRAIN ─ stopped ─► WAIT ─ live ─► CREATE_CQ ─► CREATE_SQ ─► LIVE
  *
  * No command ends without its own completion entry until the device is proved to do no DMA for
  * it: RDY=0, a function reset, bus mastering off, all-ones, or Delete I/O Submission Queue
@@ -134,12 +134,12 @@ static int reap_draining(struct riser_nvme_qpair *q)
 
 	callbacks_begin(q);
 	for (n = 0; n < q->entries; n++) {
-		const struct riser_nvme_cqe *cqe = q->head;
-		uint32_t x = nvme_peek(q);
+		const struct riser_nvme_cqe *cqe = q->head.entry;
+		uint32_t x = nvme_peek(&q->head);
 
 		if (x & LIVE_ODD)
 			break;
-		nvme_advance(q);
+		nvme_advance(q, &q->head);
 		nvme_qpair_odd(q, x, le32(cqe->dw0) | (uint64_t)le32(cqe->dw1) << 32);
 	}
 	callbacks_end(q);
@@ -202,8 +202,7 @@ static void reset_rings(struct riser_nvme_qpair *q)
 	memset(q->sq, 0, q->sq_mem.len);
 	memset(q->cq, 0, q->cq_mem.len);
 	q->tail = q->rung = q->sq;
-	q->head = q->cq;
-	q->phase = LIVE_ODD;
+	q->head = (struct nvme_cursor){ q->cq, LIVE_ODD };
 	q->dirty = 0;
 	q->two_pages = q->fast_limit;
 }
@@ -509,16 +508,13 @@ static void abort_answered(struct riser_nvme_qpair *q, struct nvme_tracker *t, u
 /* Has the device completed it, and only its owner not looked? */
 static bool posted(const struct riser_nvme_qpair *q, const struct nvme_tracker *t)
 {
-	struct riser_nvme_qpair ahead = *q; /* a head of our own */
+	struct nvme_cursor ahead = q->head;
+	uint32_t x;
 
-	for (uint32_t i = 0; i < q->entries; i++) {
-		uint32_t x = nvme_peek(&ahead);
-
-		if (x & LIVE_ODD)
-			return false;
+	for (uint32_t i = 0; i < q->entries && !((x = nvme_peek(&ahead)) & LIVE_ODD); i++) {
 		if ((x & 0xffff) == (t->live & 0xffff))
 			return true;
-		nvme_advance(&ahead);
+		nvme_advance(q, &ahead);
 	}
 	return false;
 }
@@ -611,5 +607,5 @@ int nvme_qpair_arm(struct poller *p)
 		return 1;
 	/* The device posts, then signals: what comes after the look signals again. */
 	event_ack(q->irq.fd);
-	return !(nvme_peek(q) & LIVE_ODD);
+	return !(nvme_peek(&q->head) & LIVE_ODD);
 }

@@ -265,8 +265,8 @@ TEST(an_abort_that_we_did_not_ask_for)
 /* Post @cid by hand, as a device would that had forgotten that it did so already. */
 static void post_again(uint16_t cid)
 {
-	struct riser_nvme_cqe *cqe = q->head;
-	uint32_t phase = q->phase >> 16 & 1;
+	struct riser_nvme_cqe *cqe = q->head.entry;
+	uint32_t phase = q->head.phase >> 16 & 1;
 
 	store_release((uint32_t *)(void *)&cqe->cid, to_le32(cid | phase << 16).raw);
 }
