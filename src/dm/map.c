@@ -85,6 +85,8 @@ static enum blk_verdict zero(struct riser_blk_io *io)
 {
 	if (io->op == RISER_BLK_READ)
 		blk_copy_zero(io);
+	else if (io->op == RISER_BLK_BLOCK_STATUS)
+		io->raw_status = RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO;
 	io->status = RISER_BLK_OK;
 	return BLK_DONE;
 }
@@ -126,9 +128,10 @@ static enum blk_verdict flush(struct dm_map *m, struct riser_blk_io *io)
 	return to_target(f->target, io);
 }
 
-static inline bool has_data(const struct riser_blk_io *io)
+/* Is it about single blocks, so that each chunk counts? Else about ranges, one for each leg. */
+static inline bool by_block(const struct riser_blk_io *io)
 {
-	return io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE || io->op == RISER_BLK_COMPARE;
+	return io->op != RISER_BLK_DISCARD && io->op != RISER_BLK_WRITE_ZEROES;
 }
 
 static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
@@ -150,7 +153,7 @@ static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 		return blk_remap(io, map->lowers[e->dev], e->base + within);
 	case DM_STRIPED:
 		s = e->stripes;
-		if (unlikely(!has_data(io)))
+		if (unlikely(!by_block(io)))
 			return stripe_clip(m, e, io);
 		if (unlikely(io->count > stripe_of(s, e->base + within, &leg, &at)))
 			return BLK_CUT;
@@ -161,7 +164,7 @@ static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 		io->status = RISER_BLK_IOERR;
 		return BLK_DONE;
 	default:
-		if (e->target->max_io && has_data(io) &&
+		if (e->target->max_io && by_block(io) &&
 		    io->count > e->target->max_io - (uint32_t)(within % e->target->max_io))
 			return BLK_CUT;
 		return to_target(e->target, io);
@@ -176,15 +179,18 @@ static uint32_t dm_span(struct blk_map *map, const struct riser_blk_io *io, uint
 	uint64_t within = sector - e->begin, left = e->len - within, at;
 	uint32_t leg;
 
-	if (e->kind == DM_STRIPED && has_data(io))
+	if (e->kind == DM_STRIPED && by_block(io))
 		left = min_of(left, stripe_of(e->stripes, e->base + within, &leg, &at));
 	else if (e->kind == DM_STRIPED)
 		*copies = e->stripes->n;
-	else if (e->kind == DM_TARGET && has_data(io) && e->target->max_io)
+	else if (e->kind == DM_TARGET && by_block(io) && e->target->max_io)
 		left = min_of(left, e->target->max_io - within % e->target->max_io);
-	else if (e->kind == DM_TARGET && !has_data(io))
+	else if (e->kind == DM_TARGET && !by_block(io))
 		*copies = io->op == RISER_BLK_DISCARD ? e->target->num_discard
 						      : e->target->num_zeroes;
+	/* What a target does to the data is its own affair: all is data there. */
+	if (io->op == RISER_BLK_BLOCK_STATUS && (e->kind == DM_TARGET || e->kind == DM_ERROR))
+		*copies = 0;
 	return (uint32_t)min_of((uint64_t)count, left);
 }
 
@@ -272,6 +278,7 @@ static void dm_install(struct riser_blk *b, void *table)
 	b->write_zeroes = sum->write_zeroes;
 	b->compare = sum->compare;
 	b->harmless = sum->harmless;
+	b->block_status = true;
 }
 
 static void dm_close(struct riser_blk *b)

@@ -4,6 +4,13 @@
 #include "dm_fixture.h"
 
 static uint64_t buf[64 * 1024];
+static bool is_done;
+
+static void done(struct riser_blk_io *io)
+{
+	(void)io;
+	is_done = true;
+}
 
 TEST(a_table_of_four_kinds)
 {
@@ -107,6 +114,47 @@ TEST(mistakes_and_their_places)
 		CHECK_EQ(where.line, t[i].line);
 		CHECK_EQ(where.column, t[i].column);
 	}
+	dm_down();
+}
+
+/* Runs of one state, as below, cut where a piece ends. */
+TEST(what_is_a_hole)
+{
+	static const struct {
+		uint64_t sector;
+		uint32_t count, state;
+	} runs[] = { { 0, 8, RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO },
+		     { 8, 8, 0 },
+		     { 16, 16, RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO },
+		     { 32, 8, RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO },
+		     { 40, 8, 0 } };
+	struct riser_dm *d;
+	struct dm_way w;
+
+	dm_up();
+	SUB(d = dm_make("h", "0 32 linear mem:1M 0\n32 8 zero\n40 8 error"));
+	SUB(dm_open_way("dm:h", &w));
+	dm_fill(buf, 8, 8, 1);
+	CHECK_EQ(dm_rw(&w, RISER_BLK_WRITE, 8, 8, buf), RISER_BLK_OK);
+	for (size_t i = 0; i < array_len(runs); i++) {
+		struct riser_blk_io *io = riser_blk_io_get(w.c);
+
+		io->op = RISER_BLK_BLOCK_STATUS;
+		io->flags = 0;
+		io->sector = runs[i].sector;
+		io->count = 48 - (uint32_t)runs[i].sector;
+		io->done = done;
+		is_done = false;
+		riser_blk_submit(io);
+		while (!is_done)
+			riser_exec_poll(x);
+		CHECK_EQ(io->status, RISER_BLK_OK);
+		CHECK_EQ(io->count, runs[i].count);
+		CHECK_EQ(io->raw_status, runs[i].state);
+		riser_blk_io_put(io);
+	}
+	dm_close_way(&w);
+	CHECK_EQ(riser_dm_remove(d, x, &err), 0);
 	dm_down();
 }
 
@@ -257,5 +305,5 @@ TEST(a_million_extents)
 }
 
 TEST_MAIN(CASE(a_table_of_four_kinds), CASE(where_the_data_goes), CASE(mistakes_and_their_places),
-	  CASE(plans_skip_what_they_may), CASE(what_comes_while_suspended_waits), CASE(names),
-	  CASE(a_million_extents))
+	  CASE(what_is_a_hole), CASE(plans_skip_what_they_may),
+	  CASE(what_comes_while_suspended_waits), CASE(names), CASE(a_million_extents))
