@@ -207,6 +207,7 @@ enum riser_nvme_status {
 	RISER_NVME_ST_FEATURE_NOT_CHANGEABLE = 0x10e,
 	RISER_NVME_ST_CONFLICTING_ATTRS = 0x180,
 	RISER_NVME_ST_READ_ONLY_RANGE = 0x182,
+	RISER_NVME_ST_SIZE_LIMIT = 0x183,
 	RISER_NVME_ST_WRITE_FAULT = 0x280,
 	RISER_NVME_ST_READ_ERROR = 0x281,
 	RISER_NVME_ST_GUARD = 0x282,
@@ -392,6 +393,22 @@ RISER_NVME_ASSERT(offsetof(struct riser_nvme_id_ctrl, oacs) == 256);
 RISER_NVME_ASSERT(offsetof(struct riser_nvme_id_ctrl, sqes) == 512);
 RISER_NVME_ASSERT(offsetof(struct riser_nvme_id_ctrl, subnqn) == 768);
 RISER_NVME_ASSERT(offsetof(struct riser_nvme_id_ctrl, psd) == 2048);
+
+/**
+ * struct riser_nvme_id_ctrl_nvm - Identify Controller data of the NVM command set (NVM §4.1.5.4)
+ *
+ * Sizes are powers of two of the smallest page (CAP.MPSMIN); 0: no limit is reported.
+ */
+struct riser_nvme_id_ctrl_nvm {
+	uint8_t vsl;      /* Verify */
+	uint8_t wzsl;     /* Write Zeroes */
+	uint8_t wusl;     /* Write Uncorrectable */
+	uint8_t dmrl;     /* ranges of a Dataset Management */
+	riser_le32 dmrsl; /* blocks of one range */
+	riser_le64 dmsl;  /* blocks of all ranges */
+	uint8_t rsvd16[4080];
+};
+RISER_NVME_ASSERT(sizeof(struct riser_nvme_id_ctrl_nvm) == 4096);
 
 /* OACS (figure 276). */
 #define RISER_NVME_OACS_SECURITY  (1u << 0)

@@ -68,6 +68,7 @@ struct model_nvme_config {
 	char model[41];
 	const char *fault;
 	unsigned mdts, mqes, queues, vectors, to, batch;
+	unsigned wzsl, dmrl, dmrsl, dmsl; /* as Identify tells them; 0: no limit */
 	uint64_t delay_ns, rdy_delay_ns;
 	bool huge; /* iommu-page=2M */
 	bool thread;

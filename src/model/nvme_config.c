@@ -14,11 +14,11 @@ struct model_key {
 	char name[24];
 };
 
-static const char *const model_keys[] = { "mode",   "backing",      "namespaces", "size",
-					  "block",  "serial",       "model",      "iommu-page",
-					  "batch",  "delay",        "mdts",       "mqes",
-					  "queues", "vectors",      "to",         "rdy-delay",
-					  "fault",  PCI_DRIVER_KEYS };
+static const char *const model_keys[] = {
+	"mode",  "backing", "namespaces", "size",  "block",  "serial",       "model", "iommu-page",
+	"batch", "delay",   "mdts",       "mqes",  "queues", "vectors",      "to",    "rdy-delay",
+	"fault", "wzsl",    "dmrl",       "dmrsl", "dmsl",   PCI_DRIVER_KEYS
+};
 static const char *const model_ns_keys[] = { "size", "block", "backing" };
 
 static struct model_key model_key(const char *name, unsigned nsid)
@@ -188,6 +188,14 @@ int model_nvme_configure(const struct uri *u, struct model_nvme_config *cfg, str
 		rc = model_choice(u, "iommu-page", "4K", "2M", &cfg->huge, err);
 	if (!rc)
 		rc = model_number(u, "mdts", 1, 10, &cfg->mdts, err);
+	if (!rc)
+		rc = model_number(u, "wzsl", 0, 40, &cfg->wzsl, err);
+	if (!rc)
+		rc = model_number(u, "dmrl", 0, 255, &cfg->dmrl, err);
+	if (!rc)
+		rc = model_number(u, "dmrsl", 0, UINT32_MAX, &cfg->dmrsl, err);
+	if (!rc)
+		rc = model_number(u, "dmsl", 0, UINT32_MAX, &cfg->dmsl, err);
 	if (!rc)
 		rc = model_number(u, "mqes", 1, 65535, &cfg->mqes, err);
 	if (!rc)

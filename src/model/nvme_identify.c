@@ -78,6 +78,14 @@ static void model_id_ctrl(struct model_nvme *m, struct riser_nvme_id_ctrl *id)
 	id->psd[0].mp = to_le16(500); /* 5 W */
 }
 
+static void model_id_ctrl_nvm(const struct model_nvme *m, struct riser_nvme_id_ctrl_nvm *id)
+{
+	id->wzsl = (uint8_t)m->cfg.wzsl;
+	id->dmrl = (uint8_t)m->cfg.dmrl;
+	id->dmrsl = to_le32(m->cfg.dmrsl);
+	id->dmsl = to_le64(m->cfg.dmsl);
+}
+
 static void model_id_ns(struct model_nvme *m, const struct model_ns *ns,
 			struct riser_nvme_id_ns *id)
 {
@@ -174,7 +182,8 @@ static uint32_t model_identify_fill(struct model_nvme *m, struct model_cmd *cmd,
 		model_id_ctrl(m, page);
 		return 0;
 	case RISER_NVME_CNS_CSI_CTRL:
-		return 0; /* no limits but MDTS */
+		model_id_ctrl_nvm(m, page);
+		return 0;
 	case RISER_NVME_CNS_ACTIVE_NS:
 	case RISER_NVME_CNS_CSI_ACTIVE_NS:
 	case RISER_NVME_CNS_ALLOCATED_NS:

@@ -143,6 +143,8 @@ static uint32_t model_write_zeroes(struct model_nvme *m, struct model_cmd *cmd)
 
 	if (status)
 		return status;
+	if (m->cfg.wzsl && len > MODEL_PAGE << m->cfg.wzsl)
+		return INVALID_FIELD;
 	m->writes++;
 	m->written_units += len >> 9;
 	return model_backing_do(cmd->ns, cmd, MODEL_BACKING_ZERO, off, len,
@@ -166,6 +168,21 @@ static uint32_t model_dsm_next(struct model_nvme *m, struct model_cmd *cmd, uint
 	return status;
 }
 
+/* Are @n ranges more than Identify says? */
+static bool model_dsm_is_large(const struct model_nvme *m, const struct riser_nvme_dsm_range *r,
+			       unsigned n)
+{
+	const struct model_nvme_config *cfg = &m->cfg;
+	bool large = cfg->dmrl && n > cfg->dmrl;
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		all += le32(r[i].nlb);
+		large |= cfg->dmrsl && le32(r[i].nlb) > cfg->dmrsl;
+	}
+	return large || (cfg->dmsl && all > cfg->dmsl);
+}
+
 static uint32_t model_dsm(struct model_nvme *m, struct model_cmd *cmd)
 {
 	unsigned n = (le32(cmd->sqe.cdw10) & 0xff) + 1;
@@ -183,6 +200,8 @@ static uint32_t model_dsm(struct model_nvme *m, struct model_cmd *cmd)
 		if (le64(r[i].slba) > cmd->ns->blocks ||
 		    le32(r[i].nlb) > cmd->ns->blocks - le64(r[i].slba))
 			return MODEL_DNR(RISER_NVME_ST_LBA_RANGE);
+	if (model_dsm_is_large(m, r, n))
+		return MODEL_DNR(RISER_NVME_ST_SIZE_LIMIT);
 	if (!(le32(cmd->sqe.cdw11) & RISER_NVME_DSM_AD))
 		return 0; /* hints that change nothing here */
 	cmd->pos = 0;

@@ -78,6 +78,7 @@ static const struct {
 	{ 0x180, "Conflicting Attributes" },
 	{ 0x181, "Invalid Protection Information" },
 	{ 0x182, "Attempted Write to Read Only Range" },
+	{ 0x183, "Command Size Limit Exceeded" },
 	{ 0x280, "Write Fault" },
 	{ 0x281, "Unrecovered Read Error" },
 	{ 0x282, "End-to-end Guard Check Error" },

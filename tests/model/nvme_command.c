@@ -258,6 +258,33 @@ static void io_commands(const char *uri)
 	close_model();
 }
 
+TEST(commands_without_data_are_as_large_as_identify_says)
+{
+	struct riser_nvme_dsm_range ranges[] = {
+		{ .nlb = to_le32(8), .slba = to_le64(0) },
+		{ .nlb = to_le32(4), .slba = to_le64(100) },
+		{ .nlb = to_le32(0), .slba = to_le64(0) },
+	};
+	const struct riser_nvme_id_ctrl_nvm *id;
+
+	SUB(begin("model:nvme?wzsl=1&dmrl=2&dmrsl=8&dmsl=12"));
+	CHECK_EQ(admin_cmd(RISER_NVME_ADM_IDENTIFY, 0, RISER_NVME_CNS_CSI_CTRL, 0), 0);
+	id = mem.va;
+	CHECK_EQ(id->wzsl, 1);
+	CHECK_EQ(id->dmrl, 2);
+	CHECK_EQ(le32(id->dmrsl), 8);
+	CHECK_EQ(le64(id->dmsl), 12);
+	CHECK_EQ(zeroes(0, 16, 0), 0);
+	CHECK_EQ(zeroes(0, 17, 0), INVALID_FIELD);
+	CHECK_EQ(deallocate(ranges, 2, RISER_NVME_DSM_AD), 0);
+	CHECK_EQ(deallocate(ranges, 3, RISER_NVME_DSM_AD), RISER_NVME_ST_SIZE_LIMIT | DNR);
+	ranges[1].nlb = to_le32(5);
+	CHECK_EQ(deallocate(ranges, 2, RISER_NVME_DSM_AD), RISER_NVME_ST_SIZE_LIMIT | DNR);
+	ranges[1].nlb = to_le32(9);
+	CHECK_EQ(deallocate(ranges + 1, 1, RISER_NVME_DSM_AD), RISER_NVME_ST_SIZE_LIMIT | DNR);
+	close_model();
+}
+
 TEST(io_commands_on_memory)
 {
 	io_commands("model:nvme?size=64M");
@@ -476,10 +503,10 @@ TEST(fields_that_nothing_offers_are_refused)
 TEST_MAIN(CASE(features_have_current_default_and_saved_values),
 	  CASE(the_number_of_queues_is_granted_before_there_are_any),
 	  CASE(features_with_more_than_a_value), CASE(logs_tell_what_happened),
-	  CASE(temperature_is_an_event), CASE(io_commands_on_memory),
-	  CASE(io_commands_on_a_block_device), CASE(io_commands_on_a_file),
-	  CASE(a_starved_backing_catches_up), CASE(a_reset_waits_for_the_backing),
-	  CASE(a_read_only_file_is_write_protected), CASE(a_file_has_a_write_cache),
-	  CASE(format_on_memory), CASE(format_on_a_block_device),
+	  CASE(temperature_is_an_event), CASE(commands_without_data_are_as_large_as_identify_says),
+	  CASE(io_commands_on_memory), CASE(io_commands_on_a_block_device),
+	  CASE(io_commands_on_a_file), CASE(a_starved_backing_catches_up),
+	  CASE(a_reset_waits_for_the_backing), CASE(a_read_only_file_is_write_protected),
+	  CASE(a_file_has_a_write_cache), CASE(format_on_memory), CASE(format_on_a_block_device),
 	  CASE(a_backing_with_large_blocks_has_no_small_format),
 	  CASE(fields_that_nothing_offers_are_refused))
