@@ -290,6 +290,10 @@ RISER_API void riser_nvme_ns_close(struct riser_nvme_ns *ns);
  * @blocks: size in logical blocks
  * @block_size: bytes
  * @max_blocks: the largest read or write
+ * @max_zeroes: the largest Write Zeroes, in blocks
+ * @max_ranges: ranges of a Deallocate
+ * @max_range: blocks of each
+ * @max_deallocate: blocks of all
  * @id: Identify Namespace data, valid while the namespace is open
  */
 struct riser_nvme_ns_info {
@@ -297,6 +301,10 @@ struct riser_nvme_ns_info {
 	uint64_t blocks;
 	uint32_t block_size;
 	uint32_t max_blocks;
+	uint32_t max_zeroes;
+	uint32_t max_ranges;
+	uint32_t max_range;
+	uint64_t max_deallocate;
 	const struct riser_nvme_id_ns *id;
 };
 
@@ -458,7 +466,7 @@ RISER_API int riser_nvme_write_zeroes(struct riser_nvme_qpair *q, struct riser_n
  * @ns: the namespace
  * @req: the caller's end
  * @ranges: copied before this returns
- * @n: how many, 1…256
+ * @n: how many, from 1; struct riser_nvme_ns_info tells the limits
  *
  * Return: as riser_nvme_write().
  */

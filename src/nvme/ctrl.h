@@ -168,6 +168,9 @@ struct riser_nvme_ns {
 	 */
 	uint32_t max_blocks[NVME_NS_OPCODES];
 	uint64_t dw01[NVME_NS_OPCODES]; /* opcode and namespace, dwords 0 and 1 */
+	/* Blocks of a Write Zeroes; ranges of a Deallocate, blocks of one of them, of all. */
+	uint32_t max_zeroes, max_ranges, max_range;
+	uint64_t max_deallocate;
 	struct riser_nvme *h;
 	uint64_t nsze;
 	struct riser_nvme_id_ns id;

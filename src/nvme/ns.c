@@ -8,6 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_BLOCKS 65536ull /* of a command with a 16 bit count */
+#define MOST_RANGES 256u     /* of a page of them */
+#define VERSION_1_2 0x10200u
+
+static int not_identified(struct riser_nvme *h, const char *what, int rc, struct riser_err *err)
+{
+	const char *why = rc < 0 ? strerror(-rc) : riser_nvme_status_text((uint32_t)rc);
+
+	return err_set(err, rc < 0 ? rc : -EIO, "%s: Identify %s: %s", h->ctrl->pci->name, what,
+		       why);
+}
+
 /* The active namespaces (§5.17.2.2) as words, for sentences. Return: how many; *@only the first. */
 static int list_active(struct riser_nvme *h, struct riser_exec *x, char *text, size_t len,
 		       uint32_t *only)
@@ -53,12 +65,15 @@ static int choose(struct riser_nvme *h, struct riser_exec *x, uint32_t *nsid, st
 static void set_limits(struct riser_nvme_ns *ns)
 {
 	struct nvme_ctrl *c = ns->h->ctrl;
-	uint64_t transfer = min_of((uint64_t)c->max_transfer >> ns->shift, 65536ull);
+	uint64_t transfer = min_of((uint64_t)c->max_transfer >> ns->shift, MOST_BLOCKS);
 
 	for (unsigned op = 0; op < NVME_NS_OPCODES; op++) {
-		bool data = RISER_NVME_XFER(op) != RISER_NVME_XFER_NONE;
-		uint64_t most = data ? transfer : 65536;
+		uint64_t most = MOST_BLOCKS;
 
+		if (op == RISER_NVME_IO_WRITE_ZEROES)
+			most = ns->max_zeroes;
+		else if (RISER_NVME_XFER(op) != RISER_NVME_XFER_NONE)
+			most = transfer;
 		ns->dw01[op] = op | (uint64_t)ns->nsid << 32;
 		ns->max_blocks[op] = nvme_io_allowed(ns->h, (uint8_t)op)
 					     ? (uint32_t)min_of(most, ns->blocks)
@@ -87,6 +102,37 @@ static int understand(struct riser_nvme_ns *ns, struct riser_err *err)
 			       "format it without",
 			       name, ns->nsid, ms, ns->id.flbas & 0x10 ? "inside" : "beside");
 	ns->block_size = 1u << ns->shift;
+	return 0;
+}
+
+/* Where the controller names a limit it is no 0. */
+static uint64_t limit(uint64_t named, uint64_t most)
+{
+	return named ? min_of(named, most) : most;
+}
+
+/*
+ * What bounds commands that transfer no blocks. Controllers from before NVMe 2.0 may know that
+ * page or refuse it; before 1.2 they may take its number for another one's.
+ */
+static int ask_limits(struct riser_nvme_ns *ns, struct riser_exec *x, struct riser_err *err)
+{
+	struct nvme_ctrl *c = ns->h->ctrl;
+	unsigned mpsmin = 12 + RISER_NVME_CAP_MPSMIN(c->cap);
+	struct riser_nvme_id_ctrl_nvm id = { 0 };
+	uint64_t zeroes = 0;
+	int rc = 0;
+
+	if (c->vs >= VERSION_1_2)
+		rc = riser_nvme_identify(ns->h, x, RISER_NVME_CNS_CSI_CTRL, 0, 0, 0, &id);
+	if (rc < 0 || rc & RISER_NVME_HOST)
+		return not_identified(ns->h, "Controller", rc, err);
+	if (id.wzsl && id.wzsl + mpsmin < 64)
+		zeroes = max_of(1ull << (id.wzsl + mpsmin) >> ns->shift, 1ull);
+	ns->max_zeroes = (uint32_t)limit(zeroes, MOST_BLOCKS);
+	ns->max_ranges = (uint32_t)limit(id.dmrl, MOST_RANGES);
+	ns->max_deallocate = limit(le64(id.dmsl), UINT64_MAX);
+	ns->max_range = (uint32_t)limit(le32(id.dmrsl), min_of(ns->max_deallocate, UINT32_MAX));
 	set_limits(ns);
 	return 0;
 }
@@ -105,16 +151,12 @@ int riser_nvme_ns_open(struct riser_nvme *h, struct riser_exec *x, uint32_t nsid
 	ns->h = h;
 	ns->nsid = nsid;
 	rc = riser_nvme_identify(h, x, RISER_NVME_CNS_NS, nsid, 0, 0, &ns->id);
-	if (rc < 0)
-		err_set(err, rc, "%s: Identify Namespace cannot be sent: %s", h->ctrl->pci->name,
-			strerror(-rc));
-	else if (rc & RISER_NVME_HOST)
-		rc = err_set(err, -EIO, "%s: Identify Namespace: %s", h->ctrl->pci->name,
-			     riser_nvme_status_text((uint32_t)rc));
+	if (rc < 0 || rc & RISER_NVME_HOST)
+		rc = not_identified(h, "Namespace", rc, err);
 	else if (rc || !le64(ns->id.nsze)) /* an inactive namespace is all zeroes (§5.17.2.1) */
 		rc = choose(h, x, &nsid, err);
 	else
-		rc = understand(ns, err);
+		rc = understand(ns, err) ?: ask_limits(ns, x, err);
 	if (rc) {
 		free(ns);
 		return rc;
@@ -135,6 +177,10 @@ void riser_nvme_ns_get_info(struct riser_nvme_ns *ns, struct riser_nvme_ns_info 
 		.blocks = ns->nsze,
 		.block_size = ns->block_size,
 		.max_blocks = ns->max_blocks[RISER_NVME_IO_READ],
+		.max_zeroes = ns->max_zeroes,
+		.max_ranges = ns->max_ranges,
+		.max_range = ns->max_range,
+		.max_deallocate = ns->max_deallocate,
 		.id = &ns->id,
 	};
 }

@@ -259,18 +259,21 @@ int riser_nvme_deallocate(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 			  unsigned n)
 {
 	struct nvme_tracker *t = q->free;
-	uint64_t iova;
+	uint64_t iova, all = 0;
 
 	if (!ns->max_blocks[RISER_NVME_IO_DSM])
 		return -EPERM;
-	if (!n || n > 256)
+	if (!n || n > ns->max_ranges)
 		return -EINVAL;
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t at = le64(ranges[i].slba) - ns->first, len = le32(ranges[i].nlb);
 
-		if (at > ns->blocks || len > ns->blocks - at)
+		if (at > ns->blocks || len > ns->blocks - at || len > ns->max_range)
 			return -EINVAL;
+		all += len;
 	}
+	if (all > ns->max_deallocate)
+		return -EINVAL;
 	if (!t)
 		return full(q);
 	memcpy(nvme_tracker_list(q, t, &iova), ranges, n * sizeof(*ranges));

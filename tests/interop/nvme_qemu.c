@@ -205,6 +205,7 @@ TEST(identify_is_what_qemu_was_told)
 	CHECK_EQ(nsi.block_size, 512);
 	CHECK_EQ(nsi.blocks, DISK_SIZE / 512);
 	CHECK_EQ(nsi.max_blocks, (4096 << 5) / 512);
+	CHECK_EQ(nsi.max_range, INT32_MAX / 512); /* its block layer's own limit */
 	SUB(finish());
 	close(disk);
 }

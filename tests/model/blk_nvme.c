@@ -113,6 +113,27 @@ TEST(what_exceeds_mdts_is_cut)
 	rig_down(&g);
 }
 
+/* The device refuses what is larger than it said. */
+TEST(commands_without_data_have_limits_of_their_own)
+{
+	struct riser_blk_info info;
+	struct rig g;
+
+	SUB(rig_up(&g, "model:nvme?size=64M&block=4096&wzsl=3&dmrsl=10&dmsl=100", RISER_BLK_RDWR));
+	riser_blk_get_info(g.b, &info);
+	CHECK_EQ(info.max_zeroes_sectors, 64);
+	CHECK_EQ(info.max_discard_sectors, 80);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 0, 2048, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE_ZEROES, 8, 640, NULL, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_DISCARD, 1000, 808, NULL, 0), RISER_BLK_OK);
+	SUB(stats_are(&g, 0, 4 + 10 + 11));
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 2048, g.back, 0), RISER_BLK_OK);
+	memset(g.buf + 8 * 512, 0, 640 * 512);
+	memset(g.buf + 1000 * 512, 0, 808 * 512);
+	CHECK(!memcmp(g.buf, g.back, MiB));
+	rig_down(&g);
+}
+
 TEST(memory_that_is_not_reached_is_bounced_and_counted)
 {
 	uint8_t *own = malloc(MiB);
@@ -298,7 +319,8 @@ TEST(a_channel_on_a_device_that_is_gone)
 }
 
 TEST_MAIN(CASE(every_operation_with_512_byte_blocks), CASE(every_operation_with_4096_byte_blocks),
-	  CASE(what_exceeds_mdts_is_cut), CASE(memory_that_is_not_reached_is_bounced_and_counted),
+	  CASE(what_exceeds_mdts_is_cut), CASE(commands_without_data_have_limits_of_their_own),
+	  CASE(memory_that_is_not_reached_is_bounced_and_counted),
 	  CASE(scattered_memory_keeps_to_the_rules_of_prps_or_is_bounced),
 	  CASE(more_io_than_the_queue_takes_waits_its_turn),
 	  CASE(namespaces_share_a_controller_and_a_queue_pair), CASE(no_queue_left_is_said),

@@ -273,6 +273,7 @@ TEST(guarded_opening_refuses_changes)
 TEST(bad_arguments_never_reach_the_device)
 {
 	static uint8_t unmapped[8192] __attribute__((aligned(4096)));
+	static const struct riser_nvme_dsm_range ranges[257];
 	struct io io = { .req.done = io_done };
 	uint8_t *buf;
 
@@ -287,6 +288,9 @@ TEST(bad_arguments_never_reach_the_device)
 	for (uint32_t bit = 1u << 17; bit < RISER_NVME_FUA; bit <<= 1)
 		CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, 0, bit | 1), -EINVAL);
 	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 1u << 25 | 1, false), -EINVAL);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, nsi.max_zeroes + 1, false), -EINVAL);
+	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, 0), -EINVAL);
+	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, nsi.max_ranges + 1), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf + 2, 0, 1), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, unmapped, 0, 1), -EFAULT);
 	CHECK_EQ(riser_nvme_ns_set_window(ns, 8, 8), 0);

@@ -292,6 +292,66 @@ TEST(fewer_event_requests_than_it_said)
 	SUB(finish());
 }
 
+static int64_t deallocate(struct io *io, const struct riser_nvme_dsm_range *ranges, unsigned n)
+{
+	int rc = riser_nvme_deallocate(q, ns, &io->req, ranges, n);
+
+	io->dones = 0;
+	if (!rc)
+		wait_ended(io, x);
+	return rc ? rc : (int64_t)io->status;
+}
+
+TEST(limits_of_commands_without_data)
+{
+	struct riser_nvme_opts rw = { .size = sizeof(rw), .flags = RISER_NVME_RDWR };
+	struct riser_nvme_dsm_range ranges[] = { { .nlb = to_le32(8) },
+						 { .nlb = to_le32(4), .slba = to_le64(100) },
+						 { .nlb = to_le32(1), .slba = to_le64(200) } };
+	struct io io = { .req.done = io_done };
+
+	SUB(open_context(RISER_VIRTUAL_TIME));
+	SUB(open_controller("model:nvme?size=64M&wzsl=1&dmrl=2&dmrsl=8&dmsl=12", &rw, NULL));
+	CHECK_EQ(nsi.max_zeroes, 16);
+	CHECK_EQ(nsi.max_ranges, 2);
+	CHECK_EQ(nsi.max_range, 8);
+	CHECK_EQ(nsi.max_deallocate, 12);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 17, true), -EINVAL);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 16, true), 0);
+	wait_ended(&io, x);
+	CHECK_EQ(io.status, 0);
+	CHECK_EQ(deallocate(&io, ranges, 2), 0);
+	CHECK_EQ(deallocate(&io, ranges, 3), -EINVAL);
+	ranges[1].nlb = to_le32(5);
+	CHECK_EQ(deallocate(&io, ranges, 2), -EINVAL);
+	ranges[1].nlb = to_le32(9);
+	CHECK_EQ(deallocate(&io, ranges + 1, 1), -EINVAL);
+	close_all();
+	/* All together are fewer than one might be. */
+	SUB(open_context(RISER_VIRTUAL_TIME));
+	SUB(open_controller("model:nvme?size=64M&block=4096&wzsl=40&dmrsl=100&dmsl=12", NULL,
+			    NULL));
+	CHECK_EQ(nsi.max_zeroes, 65536);
+	CHECK_EQ(nsi.max_ranges, 256);
+	CHECK_EQ(nsi.max_range, 12);
+	close_all();
+}
+
+/* As controllers of NVMe 1.4 do. */
+TEST(a_controller_that_does_not_know_of_limits)
+{
+	SUB(open_context(RISER_VIRTUAL_TIME));
+	SUB(open_controller("model:nvme?size=64M&wzsl=1&dmrl=2&dmrsl=8&"
+			    "fault=status=0x002,dnr,opcode=identify,nth=3",
+			    NULL, NULL));
+	CHECK_EQ(counters().admin[RISER_NVME_ADM_IDENTIFY], 3);
+	CHECK_EQ(nsi.max_zeroes, 65536);
+	CHECK_EQ(nsi.max_ranges, 256);
+	CHECK_EQ(nsi.max_range, UINT32_MAX);
+	CHECK_EQ(nsi.max_deallocate, UINT64_MAX);
+	close_all();
+}
+
 TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
 	  CASE(a_lost_change_is_not_repeated),
 	  CASE(an_admin_command_that_is_always_lost_ends_by_the_bound),
@@ -301,4 +361,5 @@ TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
 	  CASE(the_admin_event_outlives_a_queue), CASE(fewer_event_requests_than_it_said),
 	  CASE(closing_shuts_down_then_disables),
 	  CASE(closing_in_the_middle_of_a_recovery_disables),
-	  CASE(every_wait_inside_a_completion_is_a_deadlock))
+	  CASE(every_wait_inside_a_completion_is_a_deadlock), CASE(limits_of_commands_without_data),
+	  CASE(a_controller_that_does_not_know_of_limits))

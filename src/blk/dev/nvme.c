@@ -477,7 +477,10 @@ static void describe(struct riser_blk *b)
 	b->sectors = ns.blocks << shift;
 	b->limits.logical_block = b->limits.physical_block = ns.block_size;
 	b->limits.max_sectors = ns.max_blocks << shift;
-	b->limits.max_zeroes_sectors = 65536u << shift;
+	b->limits.max_zeroes_sectors = ns.max_zeroes << shift;
+	/* An I/O is not longer than UINT32_MAX sectors: that is no limit. */
+	b->limits.max_discard_sectors =
+		(uint32_t)min_of((uint64_t)ns.max_range << shift, UINT32_MAX);
 	b->limits.buf_align = 4;
 	b->limits.reach = d->h->ctrl->pci->dma.own ? BLK_REACH_OWN : BLK_REACH_REGISTERED;
 	b->read_only = ns.id->nsattr & 1; /* write protected (§8.12) */
