@@ -328,6 +328,17 @@ RISER_API int riser_blk_status_errno(enum riser_blk_status status);
  */
 RISER_API const char *riser_blk_status_name(enum riser_blk_status status);
 
+/**
+ * riser_blk_status_text - how an I/O ended, for people
+ * @status: enum riser_blk_status, or the negative errno of riser_blk_rw()
+ * @raw: the I/O's raw_status, or 0
+ * @buf: receives the text
+ * @len: of @buf; 128 is enough
+ *
+ * Return: @buf, such as "MEDIUM (0x281, Unrecovered Read Error)".
+ */
+RISER_API char *riser_blk_status_text(int status, uint32_t raw, char *buf, size_t len);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,6 @@
 #include "cli/json.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <riser/nvme.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,27 +73,13 @@ int dev_fail_io(struct cli *c, const struct dev *d, enum riser_blk_op op, uint64
 		[RISER_BLK_COMPARE] = "compare",
 		[RISER_BLK_BLOCK_STATUS] = "status",
 	};
-	static const char *const words[] = {
-		[RISER_BLK_NOTSUPP] = "the device does not do this",
-		[RISER_BLK_TIMEOUT] = "not done in time, retries included",
-		[RISER_BLK_NOSPC] = "no space below",
-		[RISER_BLK_OFFLINE] = "the device is gone",
-		[RISER_BLK_UNKNOWN_OUTCOME] = "old or new data may be there now",
-	};
 	int rc = status < 0 ? status : riser_blk_status_errno((enum riser_blk_status)status);
 	/* An I/O that breaks a rule is a failure, not bad usage of the command line. */
 	int code = rc == -EINVAL ? CLI_FAILED : cli_exit_of(rc);
-	const char *name = status < 0 ? strerror(-status)
-				      : riser_blk_status_name((enum riser_blk_status)status);
+	char text[128];
 
-	if (raw)
-		return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s (%#x, %s)",
-				ops[op], d->uri, offset, name, raw, riser_nvme_status_text(raw));
-	if (status > 0 && (size_t)status < array_len(words) && words[status])
-		return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s (%s)", ops[op],
-				d->uri, offset, name, words[status]);
 	return cli_fail(c, code, "%s of %s at byte %" PRIu64 " failed: %s", ops[op], d->uri, offset,
-			name);
+			riser_blk_status_text(status, raw, text, sizeof(text)));
 }
 
 int dev_flush(struct cli *c, struct dev *d)

@@ -515,6 +515,20 @@ TEST(schemes_are_listed)
 	riser_free(r);
 }
 
+TEST(statuses_have_words)
+{
+	char text[128];
+
+	CHECK_STR(riser_blk_status_text(RISER_BLK_MEDIUM, 0x281, text, sizeof(text)),
+		  "MEDIUM (0x281, Unrecovered Read Error)");
+	CHECK_STR(riser_blk_status_text(RISER_BLK_OFFLINE, 0, text, sizeof(text)),
+		  "OFFLINE (the device is gone)");
+	CHECK_STR(riser_blk_status_text(RISER_BLK_INVALID, 0, text, sizeof(text)), "INVALID");
+	CHECK_STR(riser_blk_status_text(-EDEADLK, 0, text, sizeof(text)), strerror(EDEADLK));
+	CHECK_STR(riser_blk_status_text(99, 0, text, sizeof(text)), "UNKNOWN");
+	CHECK_STR(riser_blk_status_text(RISER_BLK_MEDIUM, 0, text, 4), "MED");
+}
+
 TEST_MAIN(CASE(mem_reads_what_was_written), CASE(mem_with_4096_byte_blocks_refuses_less),
 	  CASE(null_leaves_the_buffer_alone), CASE(file_reads_what_was_written),
 	  CASE(file_without_io_uring), CASE(file_with_direct_io_bounces_what_is_not_aligned),
@@ -522,4 +536,5 @@ TEST_MAIN(CASE(mem_reads_what_was_written), CASE(mem_with_4096_byte_blocks_refus
 	  CASE(file_takes_more_than_a_ring_at_a_time), CASE(file_of_any_length_is_rounded_up),
 	  CASE(read_only_is_refused_on_write), CASE(bad_uris_have_sentences),
 	  CASE(a_synchronous_call_inherits_nothing), CASE(completions_come_from_poll_alone),
-	  CASE(a_completion_may_close_the_channel_but_not_wait), CASE(schemes_are_listed))
+	  CASE(a_completion_may_close_the_channel_but_not_wait), CASE(schemes_are_listed),
+	  CASE(statuses_have_words))
