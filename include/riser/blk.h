@@ -85,6 +85,7 @@ enum riser_blk_op {
 #define RISER_BLK_FUA      (1u << 0) /* the data is on stable storage when this write completes */
 #define RISER_BLK_PREFLUSH (1u << 1) /* flush the cache before this write */
 #define RISER_BLK_NOUNMAP  (1u << 2) /* WRITE_ZEROES must not deallocate */
+#define RISER_BLK_FAST     (1u << 3) /* WRITE_ZEROES fails with NOTSUPP where it would be writing */
 
 /* What BLOCK_STATUS answers. */
 #define RISER_BLK_ST_HOLE (1u << 0) /* nothing is allocated there */

@@ -297,6 +297,10 @@ void blk_zeroes(struct blk_map *m, struct riser_blk_io *io)
 	struct blk_frame *f = io_priv(io)->frame;
 	struct riser_blk_io *parent;
 
+	if (io->flags & RISER_BLK_FAST) {
+		blk_done(io, RISER_BLK_NOTSUPP);
+		return;
+	}
 	if (!f || f->end_io != child_end || f->channel != m->c) {
 		io->priv_state |= ZEROES;
 		cut_start(m->c, io);

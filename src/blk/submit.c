@@ -90,7 +90,8 @@ static enum riser_blk_status check(const struct riser_blk_channel *c, const stru
 	if (b->read_only && io->op != RISER_BLK_READ && io->op < RISER_BLK_COMPARE)
 		return RISER_BLK_INVALID;
 	if ((io->op == RISER_BLK_DISCARD && !b->discard) ||
-	    (io->op == RISER_BLK_COMPARE && !b->compare))
+	    (io->op == RISER_BLK_COMPARE && !b->compare) ||
+	    (io->op == RISER_BLK_WRITE_ZEROES && io->flags & RISER_BLK_FAST && !b->write_zeroes))
 		return RISER_BLK_NOTSUPP;
 	return RISER_BLK_OK;
 }
