@@ -134,13 +134,14 @@ static int set_text(struct nbd_server *s, const struct riser_publish_opts *opts,
 
 static uint16_t flags_of(const struct riser_blk_info *info, bool read_only)
 {
-	unsigned flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_CAN_MULTI_CONN;
+	unsigned flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_CAN_MULTI_CONN |
+			 NBD_FLAG_SEND_CACHE;
 
 	if (read_only || info->read_only)
 		return (uint16_t)(flags | NBD_FLAG_READ_ONLY);
 	/* What a device lacks of FUA and WRITE_ZEROES, the block core makes of writes and flushes.
 	 */
-	flags |= NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_WRITE_ZEROES;
+	flags |= NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO;
 	if (info->discard)
 		flags |= NBD_FLAG_SEND_TRIM;
 	return (uint16_t)flags;

@@ -8,11 +8,17 @@
  *	nbd_conn.c	a connection's life, what it reads, whom it wakes
  *	nbd_options.c	the handshake
  *	nbd_command.c	commands ↔ block I/O
+ *	nbd_check.c	what is wrong with a command
+ *	nbd_status.c	where the holes are
+ *	nbd_reply.c	what answers look like
  *	nbd_ahead.c	many small WRITEs received at a time
  *	nbd_pool.c	a connection's buffers
  *
- * Everything belongs to one executor and uses one channel, so a flush on any connection covers
- * what was answered on all of them.
+ * Everything belongs to one executor and uses one channel. To the device all connections are one
+ * user: what was answered on any of them completed on that channel, and a flush, or FUA, that comes
+ * in on another one goes down the same way behind it. This holds for every source and every layer,
+ * whatever it keeps per channel, and it is why CAN_MULTI_CONN is said always. Reads are coherent
+ * for the same reason.
  *
  * Everything that a peer can hold on to (request slots, buffers, bytes not yet sent) is its
  * connection's own and bounded, so that a bad peer stops nobody but itself. What connections
@@ -31,14 +37,20 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#define NBD_CONNS_MAX   64              /* more wait in the listening socket's backlog */
-#define NBD_PATIENCE    (10 * NS_PER_S) /* with a handshake */
-#define NBD_SLOTS       128             /* commands in hand per connection */
-#define NBD_IOS         512             /* block I/Os in flight per publisher */
-#define NBD_OPTIONS_MAX 256             /* in one handshake */
-#define NBD_RX_SIZE     (128 * KiB)
-#define NBD_AHEAD       31 /* WRITEs that one recvmsg puts in place: 4 KiB ones fill NBD_RX_SIZE */
-#define NBD_OUT_SIZE    (12 * KiB) /* holds the longest answer to one option */
+#define NBD_CONNS_MAX     64              /* more wait in the listening socket's backlog */
+#define NBD_PATIENCE      (10 * NS_PER_S) /* with a handshake */
+#define NBD_SLOTS         128             /* commands in hand per connection */
+#define NBD_IOS           512             /* block I/Os in flight per publisher */
+#define NBD_OPTIONS_MAX   256             /* in one handshake */
+#define NBD_RX_SIZE       (128 * KiB)
+#define NBD_AHEAD         31 /* WRITEs that one recvmsg puts in place: 4 KiB ones fill NBD_RX_SIZE */
+#define NBD_OUT_SIZE      (12 * KiB) /* holds the longest answer to one option */
+#define NBD_EXTENTS       16         /* that one answer tells of */
+#define NBD_SPARSE_MIN    (64 * KiB) /* a READ of that many bytes is worth looking for holes */
+#define NBD_GATHER_IOVS   256
+#define NBD_NOWHERE       UINT64_MAX
+
+#define NBD_ALLOCATION_ID 1 /* by which an answer refers to base:allocation */
 
 /* Buffers come in two sizes; a connection's pools grow by slabs up to one largest command. */
 #define NBD_SMALL  (16 * KiB)
@@ -82,6 +94,12 @@ bool nbd_pool_is_idle(const struct nbd_pool *p);
 struct nbd_piece *nbd_pool_take(struct nbd_pool *p);
 void nbd_pool_give(struct nbd_piece *piece);
 
+/* A run of bytes in one state: of NBD_STATE_… for BLOCK_STATUS, of a READ: not 0 reads as zeroes.
+ */
+struct nbd_extent {
+	uint32_t len, state;
+};
+
 /* A command from its header to its answer on the socket. */
 struct nbd_request {
 	struct list link; /* conn->free or conn->replies */
@@ -92,11 +110,32 @@ struct nbd_request {
 	uint32_t len;
 	uint32_t pending; /* block I/Os in flight */
 	uint16_t type, flags;
-	uint8_t status;  /* enum riser_blk_status, the first that was bad */
+	uint8_t status;  /* enum riser_blk_status, of what failed first on the device */
 	bool open;       /* the parser is not done with it: conn->cur */
 	bool dropped;    /* nobody waits for an answer */
 	bool flush_last; /* FUA by a flush behind it */
-	struct nbd_simple_reply reply;
+	bool sparse;     /* READ: holes are to be looked for */
+	bool asking;     /* for its extents */
+	uint8_t nextents;
+	uint16_t asks;      /* block I/Os that asked */
+	uint32_t asked;     /* bytes that extents[] covers */
+	uint64_t failed_at; /* on the device, bytes; or NBD_NOWHERE */
+
+	riser_be64 cookie;
+	uint32_t error;  /* of the wire, once it is answered */
+	const char *why; /* for it */
+	uint64_t answer_len;
+	struct nbd_extent extents[NBD_EXTENTS];
+};
+
+/* An answer, or several, as sendmsg takes them. */
+struct nbd_gathering {
+	struct iovec iov[NBD_GATHER_IOVS];
+	unsigned n;
+	bool full;
+	size_t skip, len; /* bytes to leave out in front; bytes gathered */
+	size_t used;      /* of @heads */
+	uint8_t heads[8 * KiB];
 };
 
 /* A buffer shall carry @req from its byte @at on. */
@@ -150,6 +189,7 @@ struct nbd_conn {
 	bool quit;         /* the publisher stops: end when nothing more is there to read */
 
 	bool fixed, no_zeroes;
+	bool structured, allocation; /* what was negotiated: replies, base:allocation */
 	unsigned options;
 
 	uint8_t *rx;
@@ -243,5 +283,26 @@ enum nbd_step nbd_serve(struct nbd_conn *c);
 /* The command that the parser works on gets no further. */
 void nbd_abandon(struct nbd_conn *c);
 void nbd_request_free(struct nbd_request *req);
+/* Submit an I/O without data on @len bytes of @req from its byte @at on; 0 bytes: a flush. */
+void nbd_start_plain(struct nbd_request *req, struct riser_blk_io *io, enum riser_blk_op op,
+		     uint32_t flags, uint32_t at, uint32_t len);
+/* An I/O of @req is over, and with the last one the command is. */
+void nbd_one_done(struct nbd_request *req, struct riser_blk_io *io);
+
+/* nbd_check.c. Return: what is wrong with a command, and @error of the wire; or NULL. */
+const char *nbd_refusal(const struct nbd_request *req, uint32_t *error);
+
+/* nbd_status.c: fill req->extents[], by @io. */
+void nbd_ask(struct nbd_request *req, struct riser_blk_io *io);
+/* It was completed. */
+void nbd_asked(struct nbd_request *req, struct riser_blk_io *io);
+/* Is all of @piece zeroes, by what is known of its request? */
+bool nbd_is_hole(const struct nbd_request *req, const struct nbd_piece *piece);
+
+/* nbd_reply.c: decide on the answer, by req->status or otherwise. */
+void nbd_reply_set(struct nbd_request *req);
+void nbd_reply_refuse(struct nbd_request *req, uint32_t error, const char *why);
+void nbd_reply_gather(struct nbd_gathering *g, const struct nbd_request *req);
+void nbd_gather(struct nbd_gathering *g, void *data, size_t len);
 
 #endif

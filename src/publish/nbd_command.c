@@ -19,33 +19,6 @@
 #include <errno.h>
 #include <string.h>
 
-static uint32_t wire_error(enum riser_blk_status status)
-{
-	switch (-riser_blk_status_errno(status)) {
-	case 0:
-		return 0;
-	case EPERM:
-	case EACCES:
-	case EROFS:
-		return NBD_EPERM;
-	case ENOMEM:
-	case EAGAIN:
-		return NBD_ENOMEM;
-	case EINVAL:
-		return NBD_EINVAL;
-	case ENOSPC:
-		return NBD_ENOSPC;
-	case EOPNOTSUPP:
-		return NBD_ENOTSUP;
-	case ENODEV:
-	case ENXIO:
-	case ESHUTDOWN:
-		return NBD_ESHUTDOWN;
-	default:
-		return NBD_EIO;
-	}
-}
-
 static void give_pieces(struct nbd_request *req)
 {
 	struct nbd_piece *next;
@@ -67,7 +40,8 @@ void nbd_request_free(struct nbd_request *req)
 	c->active--;
 }
 
-static void reply(struct nbd_request *req, uint32_t error)
+/* The answer is decided on: queue it. */
+static void answer(struct nbd_request *req)
 {
 	struct nbd_conn *c = req->conn;
 	struct riser_publish_stats *stats = &c->server->stats;
@@ -77,7 +51,7 @@ static void reply(struct nbd_request *req, uint32_t error)
 		return;
 	}
 	stats->requests++;
-	if (error) {
+	if (req->error) {
 		stats->errors++;
 		give_pieces(req);
 	} else if (req->type == NBD_CMD_READ) {
@@ -85,8 +59,16 @@ static void reply(struct nbd_request *req, uint32_t error)
 	} else if (req->type == NBD_CMD_WRITE) {
 		stats->bytes_written += req->len;
 	}
-	req->reply.error = to_be32(error);
 	list_add_tail(&c->replies, &req->link);
+}
+
+/* It is over when no I/O is in flight and the parser is done with it. */
+static void finish(struct nbd_request *req)
+{
+	if (req->pending || req->open)
+		return;
+	nbd_reply_set(req);
+	answer(req);
 }
 
 static void start(struct nbd_request *req, struct riser_blk_io *io)
@@ -98,15 +80,20 @@ static void start(struct nbd_request *req, struct riser_blk_io *io)
 	riser_blk_submit(io);
 }
 
-static void plain_done(struct riser_blk_io *io);
+static void plain_done(struct riser_blk_io *io)
+{
+	if (io->op == RISER_BLK_BLOCK_STATUS)
+		nbd_asked(io->user, io);
+	else
+		nbd_one_done(io->user, io);
+}
 
-/* An I/O without data. @len is 0 for FLUSH. */
-static void start_plain(struct nbd_request *req, struct riser_blk_io *io, enum riser_blk_op op,
-			uint8_t flags, uint32_t len)
+void nbd_start_plain(struct nbd_request *req, struct riser_blk_io *io, enum riser_blk_op op,
+		     uint32_t flags, uint32_t at, uint32_t len)
 {
 	io->op = (uint8_t)op;
-	io->flags = flags;
-	io->sector = len ? req->offset >> RISER_SECTOR_SHIFT : 0;
+	io->flags = (uint8_t)flags;
+	io->sector = len ? (req->offset + at) >> RISER_SECTOR_SHIFT : 0;
 	io->count = len >> RISER_SECTOR_SHIFT;
 	io->iov = NULL;
 	io->iovcnt = 0;
@@ -115,8 +102,17 @@ static void start_plain(struct nbd_request *req, struct riser_blk_io *io, enum r
 	start(req, io);
 }
 
-/* An I/O of @req is over, and with the last one the command is. */
-static void one_done(struct nbd_request *req, struct riser_blk_io *io)
+/* Return: whether @io was sent on. */
+static bool flush_behind(struct nbd_request *req, struct riser_blk_io *io)
+{
+	if (!req->flush_last || req->pending || req->open || req->status || req->dropped)
+		return false;
+	req->flush_last = false;
+	nbd_start_plain(req, io, RISER_BLK_FLUSH, 0, 0, 0);
+	return true;
+}
+
+void nbd_one_done(struct nbd_request *req, struct riser_blk_io *io)
 {
 	struct nbd_server *s = req->conn->server;
 
@@ -125,19 +121,10 @@ static void one_done(struct nbd_request *req, struct riser_blk_io *io)
 	req->pending--;
 	if (!req->status)
 		req->status = io->status;
-	if (req->flush_last && !req->pending && !req->open && !req->status && !req->dropped) {
-		req->flush_last = false;
-		start_plain(req, io, RISER_BLK_FLUSH, 0, 0);
+	if (flush_behind(req, io))
 		return;
-	}
 	riser_blk_io_put(io);
-	if (!req->pending && !req->open)
-		reply(req, wire_error(req->status));
-}
-
-static void plain_done(struct riser_blk_io *io)
-{
-	one_done(io->user, io);
+	finish(req);
 }
 
 static void piece_done(struct riser_blk_io *io)
@@ -145,9 +132,14 @@ static void piece_done(struct riser_blk_io *io)
 	struct nbd_piece *piece = io->user;
 	struct nbd_request *req = piece->req;
 
-	if (req->type == NBD_CMD_WRITE)
+	/* Of several that fail, the first on the device is told. */
+	if (io->status && piece->offset < req->failed_at) {
+		req->status = io->status;
+		req->failed_at = piece->offset;
+	}
+	if (req->type != NBD_CMD_READ)
 		nbd_pool_give(piece);
-	one_done(req, io);
+	nbd_one_done(req, io);
 }
 
 /* Return: false when the channel has no I/O to spare. */
@@ -175,19 +167,27 @@ static bool submit_piece(struct nbd_request *req, struct nbd_piece *piece)
 static bool submit_plain(struct nbd_request *req)
 {
 	struct riser_blk_io *io = riser_blk_io_get(req->conn->server->ch);
-	enum riser_blk_op op = RISER_BLK_FLUSH;
-	unsigned flags = 0;
+	uint32_t flags = 0;
 
 	if (!io)
 		return false;
-	if (req->type == NBD_CMD_TRIM)
-		op = RISER_BLK_DISCARD;
-	if (req->type == NBD_CMD_WRITE_ZEROES) {
-		op = RISER_BLK_WRITE_ZEROES;
+	switch (req->type) {
+	case NBD_CMD_TRIM:
+		nbd_start_plain(req, io, RISER_BLK_DISCARD, 0, 0, req->len);
+		break;
+	case NBD_CMD_WRITE_ZEROES:
 		flags |= req->flags & NBD_CMD_FLAG_NO_HOLE ? RISER_BLK_NOUNMAP : 0;
 		flags |= req->flags & NBD_CMD_FLAG_FUA ? RISER_BLK_FUA : 0;
+		flags |= req->flags & NBD_CMD_FLAG_FAST_ZERO ? RISER_BLK_FAST : 0;
+		nbd_start_plain(req, io, RISER_BLK_WRITE_ZEROES, flags, 0, req->len);
+		break;
+	case NBD_CMD_BLOCK_STATUS:
+		nbd_ask(req, io);
+		break;
+	default:
+		nbd_start_plain(req, io, RISER_BLK_FLUSH, 0, 0, 0);
+		break;
 	}
-	start_plain(req, io, op, (uint8_t)flags, req->len);
 	return true;
 }
 
@@ -197,8 +197,7 @@ static enum nbd_step parsed(struct nbd_conn *c)
 
 	c->cur = NULL;
 	req->open = false;
-	if (!req->pending)
-		reply(req, wire_error(req->status));
+	finish(req);
 	return NBD_MORE;
 }
 
@@ -251,7 +250,26 @@ static enum nbd_step go_on_writing(struct nbd_conn *c)
 	return c->taken == req->len ? parsed(c) : NBD_MORE;
 }
 
-static void gather(struct nbd_request *req, struct nbd_pool *pool)
+/* A read that is thrown away: what there is of caches below has it then. */
+static enum nbd_step go_on_caching(struct nbd_conn *c)
+{
+	struct nbd_request *req = c->cur;
+	struct nbd_pool *pool = pool_for(c, req->len);
+
+	for (; c->taken < req->len; c->piece = NULL) {
+		if (!c->piece) {
+			if (!nbd_pool_reserve(pool, 1))
+				return starved(c, pool);
+			c->piece = take(req, pool, c->taken);
+		}
+		if (!submit_piece(req, c->piece))
+			return NBD_STALL;
+		c->taken += c->piece->len;
+	}
+	return parsed(c);
+}
+
+static void take_all(struct nbd_request *req, struct nbd_pool *pool)
 {
 	struct nbd_piece **tail = &req->first;
 
@@ -270,10 +288,20 @@ static enum nbd_step go_on_reading(struct nbd_conn *c)
 	if (!req->first) {
 		if (!nbd_pool_reserve(pool, (req->len + pool->size - 1) / pool->size))
 			return starved(c, pool);
-		gather(req, pool);
+		take_all(req, pool);
 	}
+	if (req->sparse) {
+		struct riser_blk_io *io = riser_blk_io_get(c->server->ch);
+
+		if (!io)
+			return NBD_STALL;
+		req->sparse = false;
+		nbd_ask(req, io);
+	}
+	if (req->asking)
+		return NBD_STALL;
 	for (; req->todo; req->todo = req->todo->next)
-		if (!submit_piece(req, req->todo))
+		if (!nbd_is_hole(req, req->todo) && !submit_piece(req, req->todo))
 			return NBD_STALL;
 	return parsed(c);
 }
@@ -285,6 +313,8 @@ static enum nbd_step go_on(struct nbd_conn *c)
 		return go_on_reading(c);
 	case NBD_CMD_WRITE:
 		return go_on_writing(c);
+	case NBD_CMD_CACHE:
+		return go_on_caching(c);
 	default:
 		return submit_plain(c->cur) ? parsed(c) : NBD_STALL;
 	}
@@ -306,37 +336,6 @@ void nbd_abandon(struct nbd_conn *c)
 		nbd_request_free(req);
 }
 
-/* What is wrong with a command: an error of the wire, or 0. */
-static uint32_t check(const struct nbd_server *s, const struct nbd_request *req)
-{
-	uint32_t block = s->info.logical_block, flags = NBD_CMD_FLAG_FUA;
-	bool writes = req->type != NBD_CMD_READ && req->type != NBD_CMD_FLUSH;
-	uint16_t needs = NBD_FLAG_HAS_FLAGS;
-
-	if (req->type == NBD_CMD_TRIM)
-		needs = NBD_FLAG_SEND_TRIM;
-	else if (req->type == NBD_CMD_WRITE_ZEROES)
-		needs = NBD_FLAG_SEND_WRITE_ZEROES;
-	else if (req->type != NBD_CMD_WRITE && writes)
-		return NBD_EINVAL;
-	if (writes && s->flags & NBD_FLAG_READ_ONLY)
-		return NBD_EPERM;
-	if (req->type == NBD_CMD_WRITE_ZEROES)
-		flags |= NBD_CMD_FLAG_NO_HOLE;
-	if (req->flags & ~flags || !(s->flags & needs))
-		return NBD_EINVAL;
-	if (req->type == NBD_CMD_FLUSH)
-		return req->offset || req->len ? NBD_EINVAL : 0;
-	if (!req->len || (req->offset | req->len) & (block - 1))
-		return NBD_EINVAL;
-	if (req->len > NBD_REQUEST_MAX && (req->type == NBD_CMD_READ || req->type == NBD_CMD_WRITE))
-		return NBD_EINVAL;
-	if (req->offset > s->bytes || req->len > s->bytes - req->offset)
-		return req->type == NBD_CMD_WRITE || req->type == NBD_CMD_WRITE_ZEROES ? NBD_ENOSPC
-										       : NBD_EINVAL;
-	return 0;
-}
-
 static struct nbd_request *request_new(struct nbd_conn *c, const struct nbd_command_header *h)
 {
 	struct nbd_request *req = list_first(&c->free, struct nbd_request, link);
@@ -349,14 +348,25 @@ static struct nbd_request *request_new(struct nbd_conn *c, const struct nbd_comm
 	req->flags = be16(h->flags);
 	req->status = RISER_BLK_OK;
 	req->dropped = false;
-	req->reply.cookie = h->cookie;
+	req->sparse = req->asking = false;
+	req->nextents = 0;
+	req->failed_at = NBD_NOWHERE;
+	req->cookie = h->cookie;
 	return req;
+}
+
+/* Small READs are not worth a look for holes, and a client that cares asked before. */
+static bool wants_sparse(const struct nbd_request *req)
+{
+	return req->type == NBD_CMD_READ && req->len >= NBD_SPARSE_MIN && req->conn->structured &&
+	       req->conn->server->info.block_status && !(req->flags & NBD_CMD_FLAG_DF);
 }
 
 static enum nbd_step begin(struct nbd_conn *c, const struct nbd_command_header *h)
 {
 	struct nbd_request *req;
 	uint32_t error;
+	const char *why;
 
 	if (be32(h->magic) != NBD_REQUEST_MAGIC)
 		return NBD_BROKEN;
@@ -365,14 +375,17 @@ static enum nbd_step begin(struct nbd_conn *c, const struct nbd_command_header *
 	req = request_new(c, h);
 	nbd_ahead_saw(c, req->type, req->len);
 	c->after_write = req->type == NBD_CMD_WRITE;
-	error = check(c->server, req);
-	if (error) {
+	why = nbd_refusal(req, &error);
+	if (why) {
 		c->skip = c->after_write ? req->len : 0;
-		reply(req, error);
+		req->open = false;
+		nbd_reply_refuse(req, error, why);
+		answer(req);
 		return NBD_MORE;
 	}
 	/* The block core knows FUA for writes. */
 	req->flush_last = req->type == NBD_CMD_TRIM && req->flags & NBD_CMD_FLAG_FUA;
+	req->sparse = wants_sparse(req);
 	req->open = true;
 	c->cur = req;
 	c->taken = 0;

@@ -19,8 +19,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SEND_IOVS 256
-
 static bool is_reading(const struct nbd_conn *c)
 {
 	return c->phase < NBD_CLOSING;
@@ -188,29 +186,6 @@ static int input(struct nbd_conn *c)
 	return done + (step >= NBD_END);
 }
 
-struct gathering {
-	struct iovec iov[SEND_IOVS];
-	unsigned n;
-	size_t skip, len; /* bytes to leave out in front; bytes gathered */
-};
-
-static void add(struct gathering *g, void *data, size_t len)
-{
-	size_t skip = min_of(g->skip, len);
-
-	g->skip -= skip;
-	len -= skip;
-	if (!len || g->n == SEND_IOVS)
-		return;
-	g->iov[g->n++] = (struct iovec){ (uint8_t *)data + skip, len };
-	g->len += len;
-}
-
-static size_t reply_len(const struct nbd_request *req)
-{
-	return sizeof(req->reply) + (req->first ? req->len : 0);
-}
-
 static void was_sent(struct nbd_conn *c, size_t n)
 {
 	size_t out = min_of(n, (size_t)(c->out_end - c->out_at));
@@ -220,30 +195,28 @@ static void was_sent(struct nbd_conn *c, size_t n)
 		c->out_at = c->out_end = 0;
 	c->sent += n - out;
 	list_for_each_safe (req, &c->replies, struct nbd_request, link) {
-		if (c->sent < reply_len(req))
+		if (c->sent < req->answer_len)
 			break;
-		c->sent -= reply_len(req);
+		c->sent -= req->answer_len;
 		nbd_request_free(req);
 	}
 }
 
 static int output(struct nbd_conn *c)
 {
-	struct gathering g;
+	struct nbd_gathering g;
 	struct msghdr msg = { .msg_iov = g.iov };
 	ssize_t n;
 
 	g.n = 0;
-	g.len = 0;
-	g.skip = 0;
-	add(&g, c->out + c->out_at, c->out_end - c->out_at);
+	g.full = false;
+	g.len = g.skip = g.used = 0;
+	nbd_gather(&g, c->out + c->out_at, c->out_end - c->out_at);
 	g.skip = c->sent;
 	list_for_each (req, &c->replies, struct nbd_request, link) {
-		if (g.n == SEND_IOVS)
+		if (g.full)
 			break;
-		add(&g, &req->reply, sizeof(req->reply));
-		for (struct nbd_piece *p = req->first; p; p = p->next)
-			add(&g, p->buf, p->len);
+		nbd_reply_gather(&g, req);
 	}
 	msg.msg_iovlen = g.n;
 	n = sendmsg(c->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -320,7 +293,6 @@ int nbd_conn_new(struct nbd_server *s, int fd)
 	nbd_pool_init(&c->large, s->ch, NBD_LARGE);
 	for (unsigned i = 0; i < NBD_SLOTS; i++) {
 		c->reqs[i].conn = c;
-		c->reqs[i].reply.magic = to_be32(NBD_SIMPLE_REPLY_MAGIC);
 		list_add_tail(&c->free, &c->reqs[i].link);
 	}
 	list_add_tail(&s->conns, &c->link);

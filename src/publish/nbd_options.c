@@ -64,6 +64,12 @@ static bool is_ours(const struct nbd_server *s, const uint8_t *name, size_t len)
 	return !len || (len == strlen(s->name) && !memcmp(name, s->name, len));
 }
 
+/* The transmission flags, which depend on what was negotiated. */
+static uint16_t flags_for(const struct nbd_conn *c)
+{
+	return (uint16_t)(c->server->flags | (c->structured ? NBD_FLAG_SEND_DF : 0));
+}
+
 static void start_serving(struct nbd_conn *c)
 {
 	c->phase = NBD_SERVING;
@@ -76,7 +82,7 @@ static enum nbd_step export_name(struct nbd_conn *c, const uint8_t *name, uint32
 	static const uint8_t zeroes[NBD_EXPORT_ZEROES];
 	struct nbd_export_reply r = {
 		.size = to_be64(c->server->bytes),
-		.flags = to_be16(c->server->flags),
+		.flags = to_be16(flags_for(c)),
 	};
 
 	if (len > NBD_STRING_MAX || !is_ours(c->server, name, len))
@@ -147,7 +153,7 @@ static void info_or_go(struct nbd_conn *c, uint32_t option, const uint8_t *data,
 	struct nbd_info_export export = {
 		.type = to_be16(NBD_INFO_EXPORT),
 		.size = to_be64(s->bytes),
-		.flags = to_be16(s->flags),
+		.flags = to_be16(flags_for(c)),
 	};
 	struct nbd_info_block_size sizes = {
 		.type = to_be16(NBD_INFO_BLOCK_SIZE),
@@ -178,6 +184,103 @@ static void info_or_go(struct nbd_conn *c, uint32_t option, const uint8_t *data,
 		start_serving(c);
 }
 
+static void structured_reply(struct nbd_conn *c, uint32_t len)
+{
+	if (len) {
+		put_error(c, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ERR_INVALID,
+			  "STRUCTURED_REPLY carries no data");
+		return;
+	}
+	c->structured = true;
+	put_reply(c, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK, 0);
+}
+
+/* A length and as many bytes from what is left at @*data. Return: NULL when it is too short. */
+static const uint8_t *take_string(const uint8_t **data, uint32_t *left, uint32_t *len)
+{
+	const uint8_t *at;
+	riser_be32 raw;
+
+	if (*left < sizeof(raw))
+		return NULL;
+	memcpy(&raw, *data, sizeof(raw));
+	*len = be32(raw);
+	*left -= (uint32_t)sizeof(raw);
+	if (*len > *left)
+		return NULL;
+	at = *data + sizeof(raw);
+	*data = at + *len;
+	*left -= *len;
+	return at;
+}
+
+static bool is_text(const uint8_t *at, uint32_t len, const char *text)
+{
+	return len == strlen(text) && !memcmp(at, text, len);
+}
+
+/* What LIST_ and SET_META_CONTEXT carry: an export's name, then queries. */
+struct meta_request {
+	const uint8_t *name;
+	uint32_t name_len;
+	uint32_t queries;
+	bool exact, wildcard; /* "base:allocation" is among them; "base:" is */
+};
+
+static bool parse_meta(const uint8_t *data, uint32_t len, struct meta_request *out)
+{
+	riser_be32 count;
+
+	out->name = take_string(&data, &len, &out->name_len);
+	if (!out->name || out->name_len > NBD_STRING_MAX || len < sizeof(count))
+		return false;
+	memcpy(&count, data, sizeof(count));
+	data += sizeof(count);
+	len -= (uint32_t)sizeof(count);
+	out->queries = be32(count);
+	for (uint32_t i = 0; i < out->queries; i++) {
+		uint32_t n;
+		const uint8_t *query = take_string(&data, &len, &n);
+
+		if (!query || n > NBD_STRING_MAX)
+			return false;
+		out->exact |= is_text(query, n, NBD_BASE_ALLOCATION);
+		out->wildcard |= is_text(query, n, "base:");
+	}
+	return !len;
+}
+
+static void meta_context(struct nbd_conn *c, uint32_t option, const uint8_t *data, uint32_t len)
+{
+	static const char name[] = NBD_BASE_ALLOCATION;
+	bool set = option == NBD_OPT_SET_META_CONTEXT;
+	riser_be32 id = to_be32(set ? NBD_ALLOCATION_ID : 0);
+	struct meta_request want = { 0 };
+
+	/* What was selected before is not any more, whatever comes of this. */
+	if (set)
+		c->allocation = false;
+	if (!c->structured) {
+		put_error(c, option, NBD_REP_ERR_INVALID, "needs structured replies");
+		return;
+	}
+	if (!parse_meta(data, len, &want)) {
+		put_error(c, option, NBD_REP_ERR_INVALID, "lengths do not add up");
+		return;
+	}
+	if (!is_ours(c->server, want.name, want.name_len)) {
+		put_error(c, option, NBD_REP_ERR_UNKNOWN, "no export of that name");
+		return;
+	}
+	if (want.exact || (!set && (want.wildcard || !want.queries))) {
+		put_reply(c, option, NBD_REP_META_CONTEXT, sizeof(id) + strlen(name));
+		put(c, &id, sizeof(id));
+		put(c, name, strlen(name));
+		c->allocation |= set;
+	}
+	put_reply(c, option, NBD_REP_ACK, 0);
+}
+
 static enum nbd_step act(struct nbd_conn *c, uint32_t option, const uint8_t *data, uint32_t len)
 {
 	switch (option) {
@@ -192,6 +295,13 @@ static enum nbd_step act(struct nbd_conn *c, uint32_t option, const uint8_t *dat
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
 		info_or_go(c, option, data, len);
+		break;
+	case NBD_OPT_STRUCTURED_REPLY:
+		structured_reply(c, len);
+		break;
+	case NBD_OPT_LIST_META_CONTEXT:
+	case NBD_OPT_SET_META_CONTEXT:
+		meta_context(c, option, data, len);
 		break;
 	default:
 		put_error(c, option, NBD_REP_ERR_UNSUP, "not done here");

@@ -25,6 +25,7 @@
 #define NBD_OPTION_REPLY_MAGIC 0x0003e889045565a9ull
 #define NBD_REQUEST_MAGIC      0x25609513u
 #define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
+#define NBD_CHUNK_MAGIC        0x668e33efu /* of a structured reply */
 
 /* Handshake flags, the server's and the client's. */
 #define NBD_FLAG_FIXED_NEWSTYLE (1u << 0)
@@ -37,7 +38,10 @@
 #define NBD_FLAG_SEND_FUA          (1u << 3)
 #define NBD_FLAG_SEND_TRIM         (1u << 5)
 #define NBD_FLAG_SEND_WRITE_ZEROES (1u << 6)
+#define NBD_FLAG_SEND_DF           (1u << 7)
 #define NBD_FLAG_CAN_MULTI_CONN    (1u << 8)
+#define NBD_FLAG_SEND_CACHE        (1u << 10)
+#define NBD_FLAG_SEND_FAST_ZERO    (1u << 11)
 
 enum nbd_option_type {
 	NBD_OPT_EXPORT_NAME = 1,
@@ -47,12 +51,15 @@ enum nbd_option_type {
 	NBD_OPT_INFO = 6,
 	NBD_OPT_GO = 7,
 	NBD_OPT_STRUCTURED_REPLY = 8,
+	NBD_OPT_LIST_META_CONTEXT = 9,
+	NBD_OPT_SET_META_CONTEXT = 10,
 };
 
 enum nbd_option_reply_type {
 	NBD_REP_ACK = 1,
 	NBD_REP_SERVER = 2,
 	NBD_REP_INFO = 3,
+	NBD_REP_META_CONTEXT = 4,
 };
 
 #define NBD_REP_ERROR       (1u << 31)
@@ -74,11 +81,32 @@ enum nbd_command {
 	NBD_CMD_DISC = 2,
 	NBD_CMD_FLUSH = 3,
 	NBD_CMD_TRIM = 4,
+	NBD_CMD_CACHE = 5,
 	NBD_CMD_WRITE_ZEROES = 6,
+	NBD_CMD_BLOCK_STATUS = 7,
 };
 
-#define NBD_CMD_FLAG_FUA     (1u << 0)
-#define NBD_CMD_FLAG_NO_HOLE (1u << 1)
+#define NBD_CMD_FLAG_FUA       (1u << 0)
+#define NBD_CMD_FLAG_NO_HOLE   (1u << 1)
+#define NBD_CMD_FLAG_DF        (1u << 2) /* don't fragment: one chunk of content at most */
+#define NBD_CMD_FLAG_REQ_ONE   (1u << 3)
+#define NBD_CMD_FLAG_FAST_ZERO (1u << 4)
+
+/* The one metadata context that the protocol itself defines, and its states. */
+#define NBD_BASE_ALLOCATION "base:allocation"
+#define NBD_STATE_HOLE      (1u << 0)
+#define NBD_STATE_ZERO      (1u << 1)
+
+enum nbd_chunk_type {
+	NBD_CHUNK_NONE = 0,
+	NBD_CHUNK_OFFSET_DATA = 1,
+	NBD_CHUNK_OFFSET_HOLE = 2,
+	NBD_CHUNK_BLOCK_STATUS = 5,
+	NBD_CHUNK_ERROR = 1 << 15 | 1,
+	NBD_CHUNK_ERROR_OFFSET = 1 << 15 | 2,
+};
+
+#define NBD_CHUNK_FLAG_DONE (1u << 0)
 
 /* The errors of the wire, which are not everywhere the host's. */
 enum nbd_errno {
@@ -87,6 +115,7 @@ enum nbd_errno {
 	NBD_ENOMEM = 12,
 	NBD_EINVAL = 22,
 	NBD_ENOSPC = 28,
+	NBD_EOVERFLOW = 75,
 	NBD_ENOTSUP = 95,
 	NBD_ESHUTDOWN = 108,
 };
@@ -151,5 +180,49 @@ struct nbd_simple_reply {
 	riser_be64 cookie;
 } NBD_WIRE;
 static_assert(sizeof(struct nbd_simple_reply) == 16, "on the wire");
+
+/* Server → client: a chunk of a structured reply, followed by @len bytes. */
+struct nbd_chunk {
+	riser_be32 magic;
+	riser_be16 flags, type;
+	riser_be64 cookie;
+	riser_be32 len;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_chunk) == 20, "on the wire");
+static_assert(offsetof(struct nbd_chunk, cookie) == 8, "on the wire");
+
+/* Followed by the data. */
+struct nbd_chunk_data {
+	struct nbd_chunk h;
+	riser_be64 offset;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_chunk_data) == 28, "on the wire");
+
+struct nbd_chunk_hole {
+	struct nbd_chunk h;
+	riser_be64 offset;
+	riser_be32 size;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_chunk_hole) == 32, "on the wire");
+
+/* Followed by @text_len bytes of text, and by 64 bits of offset in an ERROR_OFFSET. */
+struct nbd_chunk_error {
+	struct nbd_chunk h;
+	riser_be32 error;
+	riser_be16 text_len;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_chunk_error) == 26, "on the wire");
+
+struct nbd_descriptor {
+	riser_be32 len, state;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_descriptor) == 8, "on the wire");
+
+/* Followed by one or more descriptors. */
+struct nbd_chunk_status {
+	struct nbd_chunk h;
+	riser_be32 context;
+} NBD_WIRE;
+static_assert(sizeof(struct nbd_chunk_status) == 24, "on the wire");
 
 #endif

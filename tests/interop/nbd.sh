@@ -40,9 +40,11 @@ import json, sys
 e = json.load(open("info"))["exports"][0]
 assert e["export-name"] == "disk", e
 assert e["export-size"] == int(sys.argv[1]), e
-for flag in "can_flush", "can_fua", "can_multi_conn", "can_trim", "can_zero":
+for flag in ("can_flush", "can_fua", "can_multi_conn", "can_trim", "can_zero", "can_df",
+             "can_cache", "can_fast_zero"):
     assert e[flag] is True, flag
-for flag in "is_read_only", "is_rotational", "can_df", "can_cache":
+assert e["contexts"] == ["base:allocation"], e
+for flag in "is_read_only", "is_rotational":
     assert e[flag] is False, flag
 assert e["block_size_minimum"] in (512, 4096), e
 assert e["block_size_maximum"] == 32 << 20, e

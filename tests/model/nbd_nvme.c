@@ -54,6 +54,27 @@ TEST(a_bad_sector_fails_the_reads_that_touch_it)
 	bench_end(&t);
 }
 
+TEST(a_structured_error_says_where)
+{
+	struct command m = { NBD_CMD_READ, 0, 5, 0, 4 * MiB };
+	struct shape s;
+	int fd;
+
+	SUB(start("&fault=status=0x281,opcode=read,lba=1600-1600,dnr"
+		  ";status=0x281,opcode=read,lba=3000-3000,dnr"));
+	fd = attach_structured(&t, false);
+	CHECK(run_structured(&t, fd, m, in, &s));
+	CHECK_EQ(s.errors, 1);
+	CHECK_EQ(s.error, NBD_EIO);
+	CHECK_STR(s.text, "MEDIUM");
+	/* Of the two, the first; to the piece that it was read in. */
+	CHECK(s.failed_at <= 1600 * 512);
+	CHECK(s.failed_at > 1600 * 512 - 256 * KiB);
+	CHECK_EQ(s.datas, 0);
+	close(fd);
+	bench_end(&t);
+}
+
 TEST(a_write_that_fails_in_the_middle)
 {
 	int fd;
@@ -98,5 +119,6 @@ TEST(a_device_that_vanishes)
 }
 
 TEST_MAIN(CASE(nothing_is_copied_on_the_way_to_the_device),
-	  CASE(a_bad_sector_fails_the_reads_that_touch_it), CASE(a_write_that_fails_in_the_middle),
-	  CASE(a_full_device_says_so), CASE(a_device_that_vanishes))
+	  CASE(a_bad_sector_fails_the_reads_that_touch_it), CASE(a_structured_error_says_where),
+	  CASE(a_write_that_fails_in_the_middle), CASE(a_full_device_says_so),
+	  CASE(a_device_that_vanishes))

@@ -139,10 +139,11 @@ TEST(commands_that_are_wrong)
 		{ { NBD_CMD_WRITE, 1 << 15, 0, 0, 512 }, NBD_EINVAL },
 		{ { NBD_CMD_TRIM, 0, 0, DISK_SIZE, 512 }, NBD_EINVAL },
 		{ { NBD_CMD_WRITE_ZEROES, 0, 0, 512, DISK_SIZE }, NBD_ENOSPC },
-		{ { NBD_CMD_WRITE_ZEROES, 1 << 4, 0, 0, 512 }, NBD_EINVAL }, /* FAST_ZERO */
+		{ { NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_DF, 0, 0, 512 }, NBD_EINVAL },
 		{ { NBD_CMD_FLUSH, 0, 0, 512, 512 }, NBD_EINVAL },
-		{ { 5, 0, 0, 0, 512 }, NBD_EINVAL }, /* CACHE */
-		{ { 7, 0, 0, 0, 512 }, NBD_EINVAL }, /* BLOCK_STATUS */
+		{ { NBD_CMD_CACHE, NBD_CMD_FLAG_NO_HOLE, 0, 0, 512 }, NBD_EINVAL },
+		{ { NBD_CMD_CACHE, 0, 0, DISK_SIZE, 512 }, NBD_EINVAL },
+		{ { NBD_CMD_BLOCK_STATUS, 0, 0, 0, 512 }, NBD_EINVAL }, /* not negotiated */
 		{ { 0xffff, 0xffff, 0, UINT64_MAX, UINT32_MAX }, NBD_EINVAL },
 	};
 	int fd;

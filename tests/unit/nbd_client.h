@@ -226,6 +226,55 @@ static int attach(struct bench *t)
 	return -1;
 }
 
+/* LIST_ or SET_META_CONTEXT with up to two queries. */
+static bool put_meta(struct bench *t, int fd, uint32_t option, const char *name, const char *one,
+		     const char *two)
+{
+	const char *texts[] = { name, one, two };
+	uint8_t data[9000];
+	uint32_t len = 0;
+
+	for (unsigned i = 0; i < array_len(texts); i++) {
+		uint32_t n = texts[i] ? (uint32_t)strlen(texts[i]) : 0;
+		riser_be32 raw = to_be32(n), count = to_be32(!!one + !!two);
+
+		if (i == 1) {
+			memcpy(data + len, &count, sizeof(count));
+			len += (uint32_t)sizeof(count);
+		}
+		if (!texts[i])
+			continue;
+		memcpy(data + len, &raw, sizeof(raw));
+		memcpy(data + len + 4, texts[i], n);
+		len += 4 + n;
+	}
+	return put_option(t, fd, option, data, len);
+}
+
+/* Return: a connection with structured replies, and with base:allocation if @meta, or -1. */
+static int attach_structured(struct bench *t, bool meta)
+{
+	struct option_reply r = { 0 };
+	int fd = negotiate(t);
+
+	if (fd < 0)
+		return -1;
+	put_option(t, fd, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
+	get_reply(t, fd, NBD_OPT_STRUCTURED_REPLY, &r);
+	if (meta && r.type == NBD_REP_ACK) {
+		put_meta(t, fd, NBD_OPT_SET_META_CONTEXT, "", NBD_BASE_ALLOCATION, NULL);
+		while (get_reply(t, fd, NBD_OPT_SET_META_CONTEXT, &r) == NBD_REP_META_CONTEXT)
+			;
+	}
+	if (r.type == NBD_REP_ACK && put_info(t, fd, NBD_OPT_GO, ""))
+		while (get_reply(t, fd, NBD_OPT_GO, &r) == NBD_REP_INFO)
+			;
+	if (r.type == NBD_REP_ACK)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 struct command {
 	uint16_t type, flags;
 	uint64_t cookie, offset;
@@ -279,6 +328,137 @@ static uint32_t run(struct bench *t, int fd, struct command m, void *data)
 	if (m.type == NBD_CMD_READ && !error && !get(t, fd, data, m.len))
 		return NO_ANSWER;
 	return error;
+}
+
+/* A chunk of a structured reply to @cookie. Return: false when it is none. */
+static bool get_chunk(struct bench *t, int fd, uint64_t cookie, struct nbd_chunk *c)
+{
+	return get(t, fd, c, sizeof(*c)) && be32(c->magic) == NBD_CHUNK_MAGIC &&
+	       be64(c->cookie) == cookie;
+}
+
+/* What a structured reply consisted of. */
+struct shape {
+	unsigned datas, holes, none, errors;
+	uint32_t error;     /* the last */
+	uint64_t failed_at; /* of the last ERROR_OFFSET, else UINT64_MAX */
+	char text[200];
+	uint64_t covered; /* bytes of data and holes */
+	unsigned ndescriptors;
+	uint32_t context;
+	struct nbd_descriptor descriptors[64];
+};
+
+static bool get_error_chunk(struct bench *t, int fd, const struct nbd_chunk *c, struct shape *s)
+{
+	uint8_t data[300];
+	riser_be64 offset;
+	uint32_t len = be32(c->len), text;
+	riser_be32 error;
+	riser_be16 raw;
+
+	if (len < 6 || len > sizeof(data) || !get(t, fd, data, len))
+		return false;
+	memcpy(&error, data, sizeof(error));
+	memcpy(&raw, data + 4, sizeof(raw));
+	text = be16(raw);
+	s->errors++;
+	s->error = be32(error);
+	if (len != 6 + text + (be16(c->type) == NBD_CHUNK_ERROR_OFFSET ? 8 : 0) ||
+	    text >= sizeof(s->text))
+		return false;
+	memcpy(s->text, data + 6, text);
+	s->text[text] = 0;
+	memcpy(&offset, data + 6 + text, sizeof(offset));
+	if (be16(c->type) == NBD_CHUNK_ERROR_OFFSET)
+		s->failed_at = be64(offset);
+	return true;
+}
+
+/* A content chunk of the READ of [@offset, +@len) into @data. */
+static bool get_content(struct bench *t, int fd, const struct nbd_chunk *c, struct shape *s,
+			uint64_t offset, uint64_t len, uint8_t *data)
+{
+	bool hole = be16(c->type) == NBD_CHUNK_OFFSET_HOLE;
+	uint64_t at, n = be32(c->len) - 8;
+	riser_be64 raw;
+	riser_be32 size;
+
+	if (be32(c->len) <= 8 || !get(t, fd, &raw, sizeof(raw)))
+		return false;
+	at = be64(raw) - offset;
+	if (hole) {
+		if (n != 4 || !get(t, fd, &size, sizeof(size)))
+			return false;
+		n = be32(size);
+	}
+	if (!n || at > len || n > len - at)
+		return false;
+	s->holes += hole;
+	s->datas += !hole;
+	s->covered += n;
+	if (!hole)
+		return get(t, fd, data + at, n);
+	memset(data + at, 0, n);
+	return true;
+}
+
+static bool get_status_chunk(struct bench *t, int fd, const struct nbd_chunk *c, struct shape *s)
+{
+	uint32_t len = be32(c->len);
+	riser_be32 context;
+
+	if (len < 12 || (len - 4) % 8 || len - 4 > sizeof(s->descriptors) || s->ndescriptors ||
+	    !get(t, fd, &context, sizeof(context)))
+		return false;
+	s->context = be32(context);
+	s->ndescriptors = (len - 4) / 8;
+	return get(t, fd, s->descriptors, len - 4);
+}
+
+/* The structured reply to @m, all of it. Return: false when it is not one. */
+static bool get_chunks(struct bench *t, int fd, struct command m, void *data, struct shape *s)
+{
+	struct nbd_chunk c;
+	bool good = true;
+
+	memset(s, 0, sizeof(*s));
+	s->failed_at = UINT64_MAX;
+	do {
+		if (!get_chunk(t, fd, m.cookie, &c) || be16(c.flags) & ~NBD_CHUNK_FLAG_DONE)
+			return false;
+		switch (be16(c.type)) {
+		case NBD_CHUNK_NONE:
+			s->none++;
+			good = !be32(c.len) && be16(c.flags) & NBD_CHUNK_FLAG_DONE;
+			break;
+		case NBD_CHUNK_OFFSET_DATA:
+		case NBD_CHUNK_OFFSET_HOLE:
+			good = m.type == NBD_CMD_READ &&
+			       get_content(t, fd, &c, s, m.offset, m.len, data);
+			break;
+		case NBD_CHUNK_BLOCK_STATUS:
+			good = m.type == NBD_CMD_BLOCK_STATUS && get_status_chunk(t, fd, &c, s);
+			break;
+		case NBD_CHUNK_ERROR:
+		case NBD_CHUNK_ERROR_OFFSET:
+			good = get_error_chunk(t, fd, &c, s);
+			break;
+		default:
+			return false;
+		}
+	} while (good && !(be16(c.flags) & NBD_CHUNK_FLAG_DONE));
+	return good;
+}
+
+/* One command on a connection with structured replies. */
+static bool run_structured(struct bench *t, int fd, struct command m, void *data, struct shape *s)
+{
+	static uint64_t cookies = 0x8877665544332211;
+
+	m.cookie = cookies++;
+	return put_command(t, fd, m) && (m.type != NBD_CMD_WRITE || put(t, fd, data, m.len)) &&
+	       get_chunks(t, fd, m, data, s);
 }
 
 static uint32_t run_read(struct bench *t, int fd, uint64_t offset, uint32_t len, void *data)
