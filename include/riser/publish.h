@@ -21,6 +21,8 @@ struct riser_publish;
  * @name: export name; NULL: ""
  * @description: shown to clients that list exports; NULL: the device's
  * @read_only: refuse writes
+ * @listen_fd: a stream socket that listens already, as a service manager passes it; then @socket
+ *	and @host are NULL. It stays the caller's. 0: none
  */
 struct riser_publish_opts {
 	size_t size;
@@ -30,6 +32,7 @@ struct riser_publish_opts {
 	const char *name;
 	const char *description;
 	bool read_only;
+	int listen_fd;
 };
 
 /**

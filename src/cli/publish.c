@@ -8,6 +8,7 @@
 #include "cli/dev.h"
 #include "cli/json.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <riser/publish.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #define NBD_PORT       10809
+#define FIRST_PASSED   3     /* descriptor, of those that a service manager passes */
 #define POLLED_WAIT_NS 50000 /* between polls of a device that cannot interrupt */
 
 struct args {
@@ -30,6 +32,7 @@ struct args {
 	const char *name;
 	bool readonly, foreground;
 	const char *run;
+	int listen_fd; /* passed by a service manager, or 0 */
 };
 
 struct publication {
@@ -73,6 +76,31 @@ static int check_args(struct cli *c, const struct args *a)
 		return cli_fail(c, CLI_USAGE, "--socket and --port exclude each other");
 	if (a->port != UINT32_MAX && a->port > UINT16_MAX)
 		return cli_fail(c, CLI_USAGE, "--port wants 0 to 65535");
+	return 0;
+}
+
+/*
+ * Has a service manager made the socket, as sd_listen_fds(3) says? Then that is where clients come
+ * in, and children must not think that it is for them.
+ */
+static int take_passed(struct cli *c, struct args *a)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+	if (!pid || !fds || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	if (strcmp(fds, "1"))
+		return cli_fail(c, CLI_USAGE, "the service manager passes %s sockets, not one",
+				fds);
+	if (a->socket || a->host || a->port != UINT32_MAX)
+		return cli_fail(c, CLI_USAGE,
+				"the service manager passes a socket: leave --socket, "
+				"--port and --host to it");
+	a->listen_fd = FIRST_PASSED;
+	fcntl(a->listen_fd, F_SETFD, FD_CLOEXEC);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
 	return 0;
 }
 
@@ -224,11 +252,12 @@ static int start(struct publication *p, const char *kind)
 		.size = sizeof(o),
 		.socket = p->a.socket,
 		.host = p->a.host,
-		.port = p->a.socket               ? -1
-			: p->a.port != UINT32_MAX ? (int)p->a.port
-						  : NBD_PORT,
+		.port = p->a.socket || p->a.listen_fd ? -1
+			: p->a.port != UINT32_MAX     ? (int)p->a.port
+						      : NBD_PORT,
 		.name = p->a.name,
 		.read_only = p->a.readonly,
+		.listen_fd = p->a.listen_fd,
 	};
 	int rc = riser_publish(p->d.b, p->c->x, kind, &o, &p->p, &p->c->err);
 
@@ -241,6 +270,8 @@ static int publish(struct publication *p)
 	int rc = check_args(p->c, &p->a);
 
 	if (!rc)
+		rc = take_passed(p->c, &p->a);
+	if (!rc)
 		rc = cli_context(p->c);
 	if (!rc)
 		rc = kind_of(p->c, p->c->arg[1], kind, sizeof(kind));
@@ -249,7 +280,7 @@ static int publish(struct publication *p)
 		rc = take_signals(p);
 	if (!rc)
 		rc = dev_open(p->c, &p->d, p->c->arg[0], p->a.readonly ? 0 : DEV_WRITE, 0);
-	if (!rc && p->a.run && !p->a.socket && p->a.port == UINT32_MAX)
+	if (!rc && p->a.run && !p->a.socket && p->a.port == UINT32_MAX && !p->a.listen_fd)
 		rc = private_socket(p);
 	if (!rc)
 		rc = start(p, kind);

@@ -5,6 +5,7 @@
 #include "publish/nbd.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -55,6 +56,39 @@ static int uri_tcp(struct nbd_listener *l, const char *name)
 	strcat(l->uri, port);
 	strcat(l->uri, "/");
 	uri_add(l, name, "-._~/");
+	return 0;
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? 0 : value;
+}
+
+/* A socket that somebody else made; it is not unlinked. */
+static int adopt(struct nbd_listener *l, int fd, const char *name, struct riser_err *err)
+{
+	struct sockaddr_un at = { 0 };
+	socklen_t len = sizeof(at) - 1; /* a path may come without its 0 */
+	int flags = fcntl(fd, F_GETFL), rc;
+
+	if (flags < 0 || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+	    !socket_option(fd, SO_ACCEPTCONN))
+		return err_set(err, -EINVAL, "descriptor %d is no stream socket that listens", fd);
+	l->watch.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (l->watch.fd < 0 || fcntl(l->watch.fd, F_SETFL, flags | O_NONBLOCK))
+		return err_set(err, -errno, "cannot take over descriptor %d: %s", fd,
+			       strerror(errno));
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX)
+		rc = uri_tcp(l, name);
+	else
+		rc = getsockname(fd, (struct sockaddr *)&at, &len) ? -errno : 0;
+	if (rc)
+		return err_set(err, rc, "descriptor %d has no address: %s", fd, strerror(-rc));
+	if (socket_option(fd, SO_DOMAIN) == AF_UNIX)
+		uri_unix(l, at.sun_path, name);
 	return 0;
 }
 
@@ -175,12 +209,16 @@ int nbd_listen(struct nbd_listener *l, const struct riser_publish_opts *opts, co
 		return err_set(err, -EINVAL, "a TCP port is at most 65535, not %d", opts->port);
 	if (opts->socket && (opts->host || opts->port > 0))
 		return err_set(err, -EINVAL, "a unix socket and a TCP address: choose one");
-	if (opts->socket)
+	if (opts->listen_fd && (opts->socket || opts->host))
+		return err_set(err, -EINVAL, "a socket that listens and an address: choose one");
+	if (opts->listen_fd)
+		rc = adopt(l, opts->listen_fd, name, err);
+	else if (opts->socket)
 		rc = listen_unix(l, opts->socket, name, err);
 	else
 		rc = listen_tcp(l, opts->host ? opts->host : "127.0.0.1",
 				opts->port < 0 ? NBD_PORT : opts->port, name, err);
-	if (!rc && listen(l->watch.fd, BACKLOG))
+	if (!rc && !opts->listen_fd && listen(l->watch.fd, BACKLOG))
 		rc = err_set(err, -errno, "cannot listen on %s: %s", l->uri, strerror(errno));
 	if (rc)
 		nbd_unlisten(l);

@@ -141,6 +141,31 @@ clients_see_read_only()
 	! "$riser" publish disk nbd: --run 'nbdinfo --is read-only "$uri"'
 }
 
+# passed N ARG…: riser publish as a service manager that passes N sockets starts it
+passed()
+{
+	# shellcheck disable=SC2016
+	sh -c 'n=$1; shift; LISTEN_PID=$$ LISTEN_FDS=$n exec "$@"' sh "$1" "$riser" publish "${@:2}" 2>err
+}
+
+sockets_that_are_passed()
+{
+	local code=0
+
+	passed 2 disk nbd: || code=$?
+	[ $code = 2 ] && grep -q 'passes 2 sockets, not one' err
+	code=0
+	passed 1 disk nbd: --socket s || code=$?
+	[ $code = 2 ] && grep -q 'leave --socket' err
+	code=0
+	passed 1 disk nbd: 3<disk || code=$?
+	[ $code != 0 ] && grep -q 'no stream socket that listens' err
+	# For somebody else, it is not looked at.
+	# shellcheck disable=SC2016
+	LISTEN_PID=1 LISTEN_FDS=7 "$riser" publish disk nbd: --run 'test -S "$socket"'
+}
+
+try 'sockets of a service manager' sockets_that_are_passed
 try 'the command finds uri and socket' command_sees_socket_and_uri
 try "the command's exit code is ours" command_decides_the_exit_code
 try 'SIGINT stops cleanly' stops INT disk

@@ -133,6 +133,38 @@ TEST(tcp_on_a_free_port)
 	bench_end(&t);
 }
 
+/* A service manager's: it is served on, and stays when the server goes. */
+TEST(a_socket_that_was_passed)
+{
+	struct riser_publish_opts opts = { .listen_fd = 0, .port = -1 };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int passed = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	char want[256];
+
+	SUB(bench_context(&t, "mem:64M"));
+	opts.size = sizeof(opts);
+	opts.listen_fd = passed;
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &t.p, &t.err), -EINVAL);
+	CHECK_HAS(t.err.text, "listens");
+	strcpy(at.sun_path, t.path);
+	CHECK_EQ(bind(passed, (struct sockaddr *)&at, sizeof(at)), 0);
+	CHECK_EQ(listen(passed, 10), 0);
+	opts.socket = "elsewhere";
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &t.p, &t.err), -EINVAL);
+	opts.socket = NULL;
+	CHECK_EQ(riser_publish(t.b, t.x, "nbd", &opts, &t.p, &t.err), 0);
+	snprintf(want, sizeof(want), "nbd+unix:///?socket=%s", t.path);
+	CHECK_STR(riser_publish_uri(t.p), want);
+	fd = attach(&t);
+	CHECK_EQ(run_read(&t, fd, 0, 4096, in), 0);
+	close(fd);
+	bench_end(&t);
+	CHECK(exists(t.path));
+	CHECK(fcntl(passed, F_GETFD) >= 0);
+	close(passed);
+	unlink(t.path);
+}
+
 TEST(stopping_answers_what_was_asked)
 {
 	struct nbd_command_header h[4];
@@ -283,6 +315,7 @@ TEST(handshakes_take_ten_seconds_at_the_most)
 TEST_MAIN(CASE(an_unknown_publisher_suggests_the_nearest), CASE(the_uri_says_where),
 	  CASE(a_unix_socket_goes_with_its_server),
 	  CASE(a_stale_socket_is_replaced_and_a_live_one_is_not), CASE(places_that_do_not_exist),
-	  CASE(tcp_on_a_free_port), CASE(stopping_answers_what_was_asked),
-	  CASE(stopping_with_deaf_clients), CASE(out_of_descriptors_clients_wait),
-	  CASE(out_of_memory_is_an_answer), CASE(handshakes_take_ten_seconds_at_the_most))
+	  CASE(tcp_on_a_free_port), CASE(a_socket_that_was_passed),
+	  CASE(stopping_answers_what_was_asked), CASE(stopping_with_deaf_clients),
+	  CASE(out_of_descriptors_clients_wait), CASE(out_of_memory_is_an_answer),
+	  CASE(handshakes_take_ten_seconds_at_the_most))
