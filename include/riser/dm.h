@@ -220,6 +220,67 @@ RISER_API int riser_dm_wait(struct riser_dm *d, struct riser_exec *x, uint32_t e
 			    uint64_t timeout_ns);
 
 /**
+ * riser_dm_check - look for mistakes in a table
+ * @r: the context
+ * @table: the text; its devices are opened for reading
+ * @found: called for each finding, in one sentence
+ * @ctx: first argument of @found
+ * @err: filled on failure; may be NULL
+ *
+ * Beyond what riser_dm_load() refuses (of which there is one finding, the first): sectors of a
+ * device that two lines map, flushes that do not reach a cache, discards that one device denies to
+ * all, and what is not aligned to physical blocks.
+ *
+ * Return: how many findings, or -ENOMEM.
+ */
+RISER_API int riser_dm_check(struct riser *r, const char *table,
+			     void (*found)(void *ctx, const struct riser_dm_where *where,
+					   const char *what),
+			     void *ctx, struct riser_err *err);
+
+/**
+ * struct riser_dm_step - a part of an I/O at one level
+ * @depth: 0: the table itself; 1: the table of a mapped device in it, …
+ * @sector: of that level's device
+ * @count: sectors; 0 for a flush
+ * @target: of the line
+ * @uri: the device that it goes to next, NULL where it ends here (zero, error)
+ * @at: sector there
+ * @leaf: @uri is no mapped device: the way ends there
+ * @known: false where the target decides when it gets the I/O; @uri is one of its devices then
+ */
+struct riser_dm_step {
+	unsigned depth;
+	uint64_t sector;
+	uint64_t count;
+	const char *target;
+	const char *uri;
+	uint64_t at;
+	bool leaf;
+	bool known;
+};
+
+/**
+ * riser_dm_explain - which way an I/O takes
+ * @d: a device with a live table
+ * @op: what it does
+ * @sector: first sector
+ * @count: sectors; at most 2^31
+ * @step: called for each part, level by level down
+ * @ctx: first argument of @step
+ * @err: filled on failure; may be NULL
+ *
+ * As the tables say it: the parts that one level makes of what it gets. Where I/O passes by a
+ * mapped device because its lines were compiled, the parts at the leaves are the same.
+ *
+ * Return: 0; -EINVAL for a range beyond the end; -ENOENT without a live table; -ENOMEM; -EDEADLK.
+ */
+RISER_API int riser_dm_explain(struct riser_dm *d, enum riser_blk_op op, uint64_t sector,
+			       uint64_t count,
+			       void (*step)(void *ctx, const struct riser_dm_step *step), void *ctx,
+			       struct riser_err *err);
+
+/**
  * riser_dm_targets - walk the kinds of targets
  * @r: the context
  * @index: 0, 1, …

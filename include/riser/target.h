@@ -163,7 +163,8 @@ struct riser_target_leg {
 /**
  * struct riser_target_shape - an instance that is a pure function of the sector
  * @kind: which
- * @nlegs: LINEAR: 1; STRIPED: how many
+ * @nlegs: LINEAR: 1; STRIPED: how many; OPAQUE: 1 where whatever it lets through lands linearly on
+ *	one device, which is told to who asks, and nothing more
  * @chunk: STRIPED: sectors
  * @legs: the instance's, which keeps them
  */

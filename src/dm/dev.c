@@ -30,8 +30,12 @@ static struct dm_dev *find(struct riser *r, const char *uri, bool rdwr)
 
 static int open_dev(struct riser *r, struct dm_dev *v, struct riser_err *err)
 {
-	if (strncmp(v->uri, "dm:", 3))
-		return blk_open_held(r, v->uri, v->rdwr ? RISER_BLK_RDWR : 0, &r->dm, &v->b, err);
+	if (strncmp(v->uri, "dm:", 3)) {
+		int rc = blk_open_held(r, v->uri, v->rdwr ? RISER_BLK_RDWR : 0, &r->dm, &v->b, err);
+
+		v->dm = rc ? NULL : dm_of(v->b); /* table: */
+		return rc;
+	}
 	v->dm = dm_open(r, v->uri + 3);
 	if (!v->dm)
 		return err_set(err, -ENODEV, "no mapped device '%s' in this process", v->uri + 3);

@@ -417,7 +417,7 @@ int riser_dm_load(struct riser_dm *d, struct riser_exec *x, const char *text,
 
 	if (rc)
 		return rc;
-	rc = dm_table_new(d, text, &t, where, err);
+	rc = dm_table_new(d, text, NULL, &t, where, err);
 	if (!rc) {
 		drop_table(&d->inactive);
 		d->inactive = t;

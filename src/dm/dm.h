@@ -43,9 +43,25 @@ struct dm_use {
 	struct dm_table *table;
 };
 
+/* A range of a device that a line names; noted for dm_check() alone. */
+struct dm_range {
+	unsigned target, dev;
+	uint64_t start, len;
+	struct riser_dm_where where;
+};
+
+struct dm_notes {
+	struct dm_range *ranges;
+	unsigned nranges;
+	struct riser_dm_where *targets; /* where each line has its target's name */
+	unsigned ntargets;
+};
+
 struct dm_table {
 	struct riser_dm *d;
-	uint32_t refs; /* atomic; the device and the plans */
+	const struct dm_parser *parser; /* while it is made */
+	struct dm_notes *notes;         /* or NULL */
+	uint32_t refs;                  /* atomic; the device and the plans */
 	struct riser_target **targets;
 	unsigned ntargets;
 	struct dm_dev **devs;
@@ -130,6 +146,11 @@ struct dm_map {
 
 /* map.c */
 extern const struct blk_ops dm_ops;
+/* Where a sector of the stripes is: which leg, and where there. Return: sectors to the chunk's end.
+ */
+uint64_t dm_stripe_of(const struct dm_stripes *s, uint64_t sector, uint32_t *leg, uint64_t *at);
+/* How many sectors of a leg lie below @sector of the stripes. */
+uint64_t dm_leg_sectors(const struct dm_stripes *s, uint64_t sector, uint32_t leg);
 /* The extent that has a sector of the device. */
 const struct dm_extent *dm_lookup(const struct dm_plan *p, uint64_t sector);
 
@@ -140,8 +161,9 @@ static inline struct riser_dm *dm_of(const struct riser_blk *b)
 }
 
 /* table.c */
-int dm_table_new(struct riser_dm *d, const char *text, struct dm_table **out,
-		 struct riser_dm_where *where, struct riser_err *err);
+/* @notes: filled, or NULL; the caller frees what it points to. */
+int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
+		 struct dm_table **out, struct riser_dm_where *where, struct riser_err *err);
 void dm_table_put(struct dm_table *t);
 /* Under control, when it leaves its slot: the devices below are no longer used by it. */
 void dm_table_leave(struct dm_table *t);

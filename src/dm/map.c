@@ -27,7 +27,6 @@ const struct dm_extent *dm_lookup(const struct dm_plan *p, uint64_t sector)
 	return e;
 }
 
-/* What lies in one chunk: which leg, and where there. Return: sectors to the chunk's end. */
 static inline uint64_t stripe_of(const struct dm_stripes *s, uint64_t sector, uint32_t *leg,
 				 uint64_t *at)
 {
@@ -51,8 +50,12 @@ static inline uint64_t stripe_of(const struct dm_stripes *s, uint64_t sector, ui
 	return s->chunk - offset;
 }
 
-/* The sectors of a leg that lie below @sector of the stripes. */
-static uint64_t leg_sectors(const struct dm_stripes *s, uint64_t sector, uint32_t leg)
+uint64_t dm_stripe_of(const struct dm_stripes *s, uint64_t sector, uint32_t *leg, uint64_t *at)
+{
+	return stripe_of(s, sector, leg, at);
+}
+
+uint64_t dm_leg_sectors(const struct dm_stripes *s, uint64_t sector, uint32_t leg)
 {
 	uint64_t at;
 	uint32_t here;
@@ -71,7 +74,8 @@ static enum blk_verdict stripe_clip(struct dm_map *m, const struct dm_extent *e,
 	const struct dm_stripes *s = e->stripes;
 	uint32_t leg = blk_copy(io);
 	uint64_t first = io->sector - e->begin + e->base;
-	uint64_t from = leg_sectors(s, first, leg), to = leg_sectors(s, first + io->count, leg);
+	uint64_t from = dm_leg_sectors(s, first, leg);
+	uint64_t to = dm_leg_sectors(s, first + io->count, leg);
 
 	if (from == to) {
 		io->status = RISER_BLK_OK;

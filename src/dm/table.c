@@ -18,7 +18,7 @@
 #define WORDS_MAX 65536
 #define LEN_MAX   (UINT64_MAX >> RISER_SECTOR_SHIFT)
 
-struct parser {
+struct dm_parser {
 	const char *text; /* the whole */
 	char *line, **words;
 	unsigned nwords, size, number;
@@ -53,23 +53,28 @@ unsigned dm_words(char *s, char **words, unsigned max)
 	}
 }
 
-/* The word to blame. */
-static void blame(const struct parser *p, unsigned word)
+static struct riser_dm_where where_of(const struct dm_parser *p, unsigned word)
 {
+	struct riser_dm_where where = { .line = p->number, .column = 1 };
 	const char *w;
 
-	if (!p->where)
-		return;
-	*p->where = (struct riser_dm_where){ .line = p->number, .column = 1 };
 	if (!p->nwords)
-		return;
+		return where;
 	w = p->words[min_of(word, p->nwords - 1)];
-	p->where->column = (unsigned)(w - p->line) + 1;
-	p->where->len = (unsigned)strlen(w);
+	where.column = (unsigned)(w - p->line) + 1;
+	where.len = (unsigned)strlen(w);
 	if (word >= p->nwords) { /* what is missing is missing behind the last */
-		p->where->column += p->where->len + 1;
-		p->where->len = 1;
+		where.column += where.len + 1;
+		where.len = 1;
 	}
+	return where;
+}
+
+/* The word to blame. */
+static void blame(const struct dm_parser *p, unsigned word)
+{
+	if (p->where)
+		*p->where = where_of(p, word);
 }
 
 /* Devices may be written in brackets. */
@@ -101,9 +106,21 @@ static struct dm_table *table_of(const struct riser_target *t)
 	return t->core;
 }
 
-static int ends_at(struct dm_table *t, unsigned dev, uint64_t end)
+/* The range is needed. @word: of the arguments, that names the device. */
+static int need(struct dm_table *t, unsigned dev, uint64_t start, uint64_t len, unsigned word)
 {
-	t->dev_ends[dev] = max_of(t->dev_ends[dev], end);
+	struct dm_notes *n = t->notes;
+
+	t->dev_ends[dev] = max_of(t->dev_ends[dev], start + len);
+	if (!n)
+		return 0;
+	if (grow((void **)&n->ranges, n->nranges, sizeof(*n->ranges)))
+		return -ENOMEM;
+	n->ranges[n->nranges++] = (struct dm_range){ .target = t->ntargets - 1,
+						     .dev = dev,
+						     .start = start,
+						     .len = len,
+						     .where = where_of(t->parser, 3 + word) };
 	return 0;
 }
 
@@ -189,7 +206,8 @@ int riser_args_range(struct riser_args *a, struct riser_target *t, uint64_t len,
 			       "have to be multiples of %u",
 			       table->devs[*dev]->uri, b->limits.logical_block,
 			       (unsigned long long)*start, (unsigned long long)len, block);
-	return ends_at(table, *dev, *start + len);
+	rc = need(table, *dev, *start, len, a->at - 2);
+	return rc ? err_set(err, rc, "no memory for a table") : 0;
 }
 
 const struct riser_target_ops *dm_find_target(struct riser *r, const char *name)
@@ -220,7 +238,7 @@ static int unknown_target(struct riser *r, const char *name, struct riser_err *e
 }
 
 /* The numbers and the name. */
-static int head(struct parser *p, struct dm_table *t, struct riser_target *n)
+static int head(struct dm_parser *p, struct dm_table *t, struct riser_target *n)
 {
 	if (p->nwords < 3) {
 		blame(p, p->nwords);
@@ -253,7 +271,7 @@ static int head(struct parser *p, struct dm_table *t, struct riser_target *n)
 }
 
 /* One line: an instance. */
-static int line(struct parser *p, struct dm_table *t)
+static int line(struct dm_parser *p, struct dm_table *t)
 {
 	struct riser_args args;
 	struct riser_target *n;
@@ -272,6 +290,12 @@ static int line(struct parser *p, struct dm_table *t)
 		return rc;
 	}
 	t->targets[t->ntargets++] = n;
+	if (t->notes) {
+		if (grow((void **)&t->notes->targets, t->notes->ntargets,
+			 sizeof(*t->notes->targets)))
+			return err_set(p->err, -ENOMEM, "no memory for a table");
+		t->notes->targets[t->notes->ntargets++] = where_of(p, 2);
+	}
 	if (n->ops->flags & RISER_TARGET_SINGLETON && t->ntargets > 1) {
 		blame(p, 2);
 		return err_set(p->err, -EINVAL, "%s has to be alone in its table", n->ops->name);
@@ -296,7 +320,7 @@ static int line(struct parser *p, struct dm_table *t)
 	return 0;
 }
 
-static int words_of(struct parser *p, const char *from, size_t len)
+static int words_of(struct dm_parser *p, const char *from, size_t len)
 {
 	unsigned most = (unsigned)min_of(len / 2 + 2, (size_t)WORDS_MAX);
 	void *more;
@@ -318,7 +342,7 @@ static int words_of(struct parser *p, const char *from, size_t len)
 	return 0;
 }
 
-static int parse(struct parser *p, struct dm_table *t)
+static int parse(struct dm_parser *p, struct dm_table *t)
 {
 	const char *s = p->text;
 
@@ -388,7 +412,7 @@ static int enter(struct dm_table *t, struct riser_err *err)
 }
 
 /* Each line and each device starts and ends at a multiple of the largest logical block. */
-static int check_blocks(struct parser *p, const struct dm_table *t)
+static int check_blocks(struct dm_parser *p, const struct dm_table *t)
 {
 	uint32_t block = t->sum.limits.logical_block >> RISER_SECTOR_SHIFT;
 
@@ -406,10 +430,10 @@ static int check_blocks(struct parser *p, const struct dm_table *t)
 	return 0;
 }
 
-int dm_table_new(struct riser_dm *d, const char *text, struct dm_table **out,
-		 struct riser_dm_where *where, struct riser_err *err)
+int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
+		 struct dm_table **out, struct riser_dm_where *where, struct riser_err *err)
 {
-	struct parser p = { .text = text, .where = where, .err = err };
+	struct dm_parser p = { .text = text, .where = where, .err = err };
 	struct dm_table *t = calloc(1, sizeof(*t));
 	int rc;
 
@@ -419,6 +443,8 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_table **out,
 		return err_set(err, -ENOMEM, "no memory for a table");
 	t->d = d;
 	t->refs = 1;
+	t->parser = &p;
+	t->notes = notes;
 	t->sum.limits.logical_block = t->sum.limits.physical_block = RISER_SECTOR_SIZE;
 	t->sum.limits.buf_align = 1;
 	rc = parse(&p, t);
@@ -428,6 +454,8 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_table **out,
 	}
 	if (!rc)
 		rc = enter(t, err);
+	t->parser = NULL;
+	t->notes = NULL;
 	free(p.words);
 	free(p.line);
 	if (rc) {

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Tables: table: URIs, dm check, dm explain, dm targets.
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+a_table_is_a_device()
+{
+	truncate -s 0 a b
+	truncate -s 1M a b
+	printf '# a disk of two\n0 1024 linear a 1024\n1024 2048 striped 2 16 b 0 [a] 0\n' >table
+	random data 1572864
+	"$riser" write table:@table <data
+	"$riser" read table:@table | cmp - data
+	cmp <(tail -c +524289 a | head -c 524288) <(head -c 524288 data)
+	cmp <(head -c 8192 b) <(tail -c +524289 data | head -c 8192)
+	cmp <(head -c 8192 a) <(tail -c +532481 data | head -c 8192)
+	gives 1572864 'j["size"]' info --json table:@table
+}
+
+an_error_has_its_place()
+{
+	says 2 "*line 1, column 5: unknown target 'liner': did you mean 'linear'*" \
+		info 'table:0 8 liner mem:1M 0'
+	says 4 '*no-such-file*' info table:@no-such-file
+}
+
+check_finds_nothing()
+{
+	[ "$("$riser" dm check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 8')" = 'nothing to complain of' ]
+}
+
+# check TABLE LINE-WITH-CARET SENTENCE
+check()
+{
+	local rc=0
+
+	"$riser" dm check "$1" >out 2>&1 || rc=$?
+	[ $rc = 1 ] && grep -qxF -- "$2" out && grep -qF -- "$3" out || { cat out; return 1; }
+}
+
+check_finds()
+{
+	check $'0 8 linear mem:1M 0\n9 8 linear mem:1M 8' '  ^' 'gap in table'
+	check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 4' '             ^~~~~~' 'two writers'
+	check '0 8 linear mem:1M 2045' '                    ^~~~' 'too small'
+	check '0 8 linear [mem:1M?block=4096] 4' '                                 ^' 'logical blocks'
+	check '0 8 error more' '            ^~~~' 'one argument too many'
+	printf '0 8 zerro' | { ! "$riser" dm check - 2>out; }
+	grep -qx '      ^~~~~' out
+}
+
+explains()
+{
+	local table='0 64 striped 2 4 mem:1M 0 mem:2M 8'
+
+	diff - <("$riser" dm explain "$table" 6) <<-END
+		6 +2 striped -> mem:2M sector 10 *
+		8 +4 striped -> mem:1M sector 4 *
+		12 +2 striped -> mem:2M sector 12 *
+	END
+	diff - <("$riser" dm explain "$table" 6 discard --sectors=30) <<-END
+		6 +16 striped -> mem:1M sector 4 *
+		6 +14 striped -> mem:2M sector 10 *
+	END
+	diff - <("$riser" dm explain "$table" 0 flush) <<-END
+		striped -> mem:1M *
+		striped -> mem:2M *
+	END
+	diff - <("$riser" dm explain '0 8 linear [table:0 16 linear mem:1M 3] 8' 1 -n 2) <<-END
+		1 +2 linear -> table:0 16 linear mem:1M 3 sector 9
+		    9 +2 linear -> mem:1M sector 12 *
+	END
+	says 2 '*unknown operation*' dm explain "$table" 0 frob
+	says 2 '*beyond the end*' dm explain "$table" 63
+}
+
+targets_are_listed()
+{
+	"$riser" dm targets | grep -q '^striped '
+	gives '<dev> <offset>' '[t["arguments"] for t in j if t["name"] == "linear"][0]' dm targets --json
+}
+
+try 'a table is a device' a_table_is_a_device
+try 'an error has its place' an_error_has_its_place
+try 'check finds nothing' check_finds_nothing
+try 'check finds mistakes, with a caret' check_finds
+try 'explain tells where I/O goes' explains
+try 'targets are listed' targets_are_listed
+tap_end
