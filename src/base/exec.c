@@ -69,8 +69,9 @@ void riser_exec_free(struct riser_exec *x)
 	if (!x)
 		return;
 	/* What others left to its owner, who polls no more; else it would be lost. */
-	while (load_relaxed(&x->inbox))
-		run_inbox(x);
+	while (load_relaxed(&x->inbox) || load_acquire(&x->leaving))
+		if (!run_inbox(x))
+			riser_exec_wait(x, NS_PER_MS);
 	clock_leave(x->r, &x->part);
 	/* What was posted last may have run, and led here, before its poster was through. */
 	while (load_acquire(&x->posting))

@@ -54,6 +54,7 @@ struct riser_exec {
 	int nbatch;
 	struct clock_part part;
 	struct blk_owner *blk; /* what the block core hangs here; under the context's lock */
+	uint32_t leaving;      /* atomic: what is about to go elsewhere, given some more polls */
 
 	struct riser_work *inbox __attribute__((aligned(64))); /* pushed by any thread */
 	uint32_t posting; /* threads inside riser_exec_post(): freeing waits for them */
