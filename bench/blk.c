@@ -53,12 +53,24 @@ static const struct blk_ops linear_ops = {
 	.map = linear_map,
 };
 
-static struct riser_blk *linear_over(struct riser *r, struct riser_blk *lower)
+static bool always(const struct riser_blk *b, void *table)
+{
+	return true;
+}
+
+static const struct blk_ops home_ops = {
+	.size = sizeof(home_ops),
+	.map_new = linear_map_new,
+	.map = linear_map,
+	.wants_home = always,
+};
+
+static struct riser_blk *linear_over(struct riser *r, struct riser_blk *lower, bool home)
 {
 	struct riser_err err;
 	struct riser_blk *b;
 
-	if (blk_new(r, &linear_ops, NULL, &b, &err))
+	if (blk_new(r, home ? &home_ops : &linear_ops, NULL, &b, &err))
 		die(&err);
 	b->table = lower;
 	b->sectors = lower->sectors - 2048;
@@ -71,7 +83,7 @@ static int run(const char *name, uint64_t ios)
 	struct riser_opts opts = { .size = sizeof(opts), .flags = RISER_VIRTUAL_TIME };
 	struct riser_exec *x, *home = NULL;
 	struct riser_blk *b, *top;
-	struct riser_blk_channel *c;
+	struct riser_blk_channel *c, *first = NULL;
 	struct riser_err err;
 	enum loop loop = 0;
 	struct riser *r;
@@ -85,13 +97,16 @@ static int run(const char *name, uint64_t ios)
 	if (riser_new(&opts, &r, &err) || riser_exec_new(r, &x, &err) ||
 	    riser_blk_open(r, "null:1T", 0, &b, &err))
 		die(&err);
-	top = loop == NULL_ALONE ? b : linear_over(r, b);
-	if (loop == HOME && (riser_exec_new(r, &home, &err) || blk_set_home(top, home, &err)))
+	top = loop == NULL_ALONE ? b : linear_over(r, b, loop == HOME);
+	/* The home is where the first channel is. */
+	if (loop == HOME &&
+	    (riser_exec_new(r, &home, &err) || riser_blk_channel_open(top, home, 1, &first, &err)))
 		die(&err);
 	if (riser_blk_channel_open(top, x, READS_DEPTH, &c, &err))
 		die(&err);
 	reads(c, x, home, ios);
 	riser_blk_channel_close(c);
+	riser_blk_channel_close(first);
 	if (top != b)
 		riser_blk_close(top);
 	riser_blk_close(b);

@@ -31,7 +31,9 @@ void reads(struct riser_blk_channel *c, struct riser_exec *x, struct riser_exec 
 			left--;
 		}
 		riser_exec_poll(x);
-		if (home)
+		if (home) { /* there and back */
 			riser_exec_poll(home);
+			riser_exec_poll(x);
+		}
 	}
 }

@@ -32,6 +32,7 @@
 #include <riser/blk.h>
 
 struct blk_claim;
+struct blk_home;
 struct blk_map;
 struct blk_ops;
 struct bounce_pool;
@@ -92,12 +93,12 @@ struct riser_blk {
 	pthread_mutex_t lock;
 	struct list channels;
 	enum blk_state state;
-	bool controlled;   /* somebody suspends or swaps */
-	void *next_table;  /* between preparing and installing */
+	bool controlled;            /* somebody suspends or changes it */
+	bool changing;              /* the next two hold: between preparing and installing */
+	void *next_table;           /* what comes */
+	struct blk_home *next_home; /* and its home, where it wants one */
+	struct blk_home *home;      /* of @table: one executor's channel, others pass I/O there */
 	unsigned building; /* maps being made, without the lock: the tables stay meanwhile */
-
-	/* A HOME device: one executor's channel, the others pass I/O there. */
-	struct riser_blk_channel *home_channel;
 };
 
 /* Pushed by a layer's channel, popped on the way up. A free one has end_io NULL. */
@@ -196,7 +197,7 @@ struct blk_child {
  * at once, the rest after every check.
  */
 struct blk_map {
-	void (*submit)(struct blk_map *m, struct riser_blk_io *io); /* a leaf's ops->submit */
+	void (*submit)(struct blk_map *m, struct riser_blk_io *io); /* a leaf's, or a hop's */
 	struct blk_owner *owner;
 	const struct blk_ops *ops;
 	struct riser_blk *b;
@@ -239,7 +240,7 @@ struct riser_blk_channel {
 	struct blk_map *map;      /* stable: for what is counted in already */
 	struct blk_map *next_map; /* being prepared */
 	bool pinned;              /* while a swap makes @next_map: it may not go */
-	bool is_home, leaf;
+	bool leaf;
 	struct io_queue deferred;   /* came while the gate was closed; not counted */
 	struct io_queue again;      /* the leaf had no room */
 	struct io_queue cuts;       /* half-cut parents that wait for a child */
@@ -259,6 +260,41 @@ struct riser_blk_channel {
 	void *memory; /* the I/Os, children and frames */
 };
 
+#define BLK_CHANGE_OVER 100
+
+/*
+ * A change of what I/O goes through, by steps that do not wait: a caller who waits takes them in a
+ * loop, and an owner in his polls. See gate.c.
+ */
+struct blk_change {
+	struct riser_blk *b;
+	enum { CHANGE_SUSPEND, CHANGE_RESUME, CHANGE_SWAP, CHANGE_MOVE, CHANGE_CALL } kind;
+	void *table;           /* of a swap */
+	struct blk_home *from; /* of a move */
+	void (*fn)(void *arg); /* of a call */
+	void *arg;
+	struct riser_work work;
+	uint32_t called; /* atomic */
+	uint64_t deadline;
+	struct riser_err *err;
+	struct riser_exec *x; /* of who takes the steps, or NULL */
+	unsigned at;          /* the next step; BLK_CHANGE_OVER in the end */
+	bool was_suspended;
+	int rc;
+};
+
+/* The channel whose executor runs a HOME device. It is not in riser_blk.channels. */
+struct blk_home {
+	struct riser_blk_channel c;
+	struct riser_work leave;
+	struct list leaving; /* in blk_owner.leaving */
+	bool leaves;         /* its executor has no other channel on the device */
+	bool moving;         /* @change is on its way */
+	uint64_t not_before; /* when the next try is due */
+	struct blk_change change;
+	struct riser_err err;
+};
+
 /* What an executor drives: one for all of its channels. */
 struct blk_owner {
 	/* Finished at submit: complete at the next poll. The last one's next is not set. */
@@ -268,8 +304,9 @@ struct blk_owner {
 	unsigned refs; /* channels; under the context's lock */
 	bool registered;
 	struct poller poller;
-	struct list leaves; /* struct blk_map.active: those with ops->poll */
-	struct list retry;  /* channels whose leaf had no room */
+	struct list leaves;  /* struct blk_map.active: those with ops->poll */
+	struct list retry;   /* channels whose leaf had no room */
+	struct list leaving; /* struct blk_home: devices that are to go to another executor */
 	struct riser_work reap;
 };
 
@@ -278,19 +315,28 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 /* @here: this is the owner's thread, or else may not be. */
 void owner_put(struct blk_owner *o, bool here);
 void owner_start(struct riser_blk_channel *c);
+/* In the owner's thread: let the executor poll it. */
+void owner_register(struct blk_owner *o);
 
 /* channel.c */
 int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
 		     struct riser_blk_channel **out, struct riser_err *err);
+/* Without a map, and not yet one of the device's; @size is that of what it is embedded in. */
+int channel_new(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
+		size_t size, struct riser_blk_channel **out, struct riser_err *err);
+void channel_free(struct riser_blk_channel *c);
+/* A channel's way through a device whose table is @table; a hop where @home is somebody else. */
+int channel_map_new(struct riser_blk_channel *c, void *table, struct blk_home *home,
+		    struct blk_map **out, struct riser_err *err);
 /* Return: false when it is left to the owner's next poll. */
 bool blk_channel_close(struct riser_blk_channel *c);
 void blk_map_free(struct blk_map *m);
 /*
- * Make a channel's map of @table. Called under the device's lock, which is dropped meanwhile: a
- * leaf may wait for its device, a layer opens channels. The device's tables stay.
+ * channel_map_new(), called under the device's lock, which is dropped meanwhile: a leaf may wait
+ * for its device, a layer opens channels. The device's tables stay.
  */
-int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_map **out,
-		  struct riser_err *err);
+int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_home *home,
+		  struct blk_map **out, struct riser_err *err);
 /* Make @m what the channel's I/O goes through; the gate is closed, and stays so. */
 void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
 
@@ -311,8 +357,8 @@ int blk_run_again(struct riser_blk_channel *c);
  */
 void blk_end(struct riser_blk_io *io, enum riser_blk_status status);
 
-/* Back from a home executor, its hop's frame still pushed: up from there. */
-void blk_end_back(struct riser_blk_io *io);
+/* Back from a home executor, their hops' frames still pushed: up from there. */
+void blk_end_batch(struct riser_blk_io *first);
 
 /* cut.c */
 bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io);
@@ -336,17 +382,39 @@ void gate_defer(struct riser_blk_channel *c, struct riser_blk_io *io);
 void gate_run_deferred(struct riser_blk_channel *c);
 void gate_close(struct riser_blk *b);
 bool gate_drained(struct riser_blk *b);
+void gate_open(struct riser_blk *b);
+/* Where the I/O is that does not end: the lowest device with something in flight. */
+void gate_parked(struct riser_blk *b, char *name, size_t len, uint64_t *count);
 
-/* home.c */
-/* Its frame is pushed: on to the home channel. */
-void home_send(struct riser_blk_channel *c, struct riser_blk_io *io);
-int home_map_new(struct riser_blk_channel *c, struct blk_map **out, struct riser_err *err);
+/* change.c */
+/* Take what steps can be taken now. Return: whether it is over, with @rc. */
+bool change_step(struct blk_change *ch);
 
-/* A channel of a HOME device that is not the home channel. */
-static inline bool channel_is_hop(const struct riser_blk_channel *c)
-{
-	return c->b->home_channel && !c->is_home;
-}
+/* home.c: what is said to be under the lock is called under the device's. */
+bool home_wanted(const struct riser_blk *b, void *table);
+/*
+ * Under the lock, which is dropped meanwhile: make *@slot the home of @table, if it wants one, on
+ * the executor of @by.
+ */
+int home_get(struct riser_blk *b, void *table, struct blk_home **slot,
+	     const struct riser_blk_channel *by, struct riser_err *err);
+/* Under the lock: its table went live. */
+void home_live(struct blk_home *h);
+/* Its owner frees it. */
+void home_retire(struct blk_home *h);
+/* Under the lock: an owner may have lost its last channel on the device; then homes there leave. */
+void home_check(struct riser_blk *b, struct blk_owner *o);
+/* Under the lock: take the home of a device without channels, to be freed here and now. */
+struct blk_home *home_take(struct riser_blk *b, const struct riser_blk_channel *last);
+/* Under the lock: is it to leave, and is there somewhere to go? */
+bool home_must_move(const struct blk_home *h);
+/* In the owner's thread. */
+void home_leave(struct blk_owner *o);
+uint64_t home_next_deadline(const struct blk_owner *o);
+int hop_map_new(struct riser_blk_channel *c, struct blk_home *home, struct blk_map **out,
+		struct riser_err *err);
+/* What the table made: the map itself, or that behind a hop. */
+struct blk_map *home_map(struct blk_map *m);
 
 static inline void owner_finish(struct blk_owner *o, struct riser_blk_io *io,
 				enum riser_blk_status status)

@@ -11,6 +11,7 @@
 #define DEPTH_DEFAULT 128
 #define DEPTH_MAX     65536
 #define CHILDREN      16
+#define LEAVE_WAIT    (5 * NS_PER_S)
 
 struct buf {
 	struct list link;
@@ -73,13 +74,13 @@ void blk_map_free(struct blk_map *m)
 	blk_put(b);
 }
 
-static int map_new(struct riser_blk_channel *c, void *table, struct blk_map **out,
-		   struct riser_err *err)
+int channel_map_new(struct riser_blk_channel *c, void *table, struct blk_home *home,
+		    struct blk_map **out, struct riser_err *err)
 {
 	struct riser_blk *b = c->b;
 
-	if (channel_is_hop(c))
-		return home_map_new(c, out, err);
+	if (home)
+		return hop_map_new(c, home, out, err);
 	if (b->ops->map_new)
 		return b->ops->map_new(b, table, c, out, err);
 	*out = calloc(1, sizeof(**out));
@@ -155,15 +156,15 @@ static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 	return rc;
 }
 
-int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_map **out,
-		  struct riser_err *err)
+int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_home *home,
+		  struct blk_map **out, struct riser_err *err)
 {
 	struct riser_blk *b = c->b;
 	int rc;
 
 	b->building++;
 	pthread_mutex_unlock(&b->lock);
-	rc = map_new(c, table, out, err);
+	rc = channel_map_new(c, table, home, out, err);
 	pthread_mutex_lock(&b->lock);
 	b->building--;
 	clock_bump(b->r);
@@ -181,14 +182,23 @@ static int join(struct riser_blk_channel *c, struct riser_err *err)
 	int rc;
 
 	pthread_mutex_lock(&b->lock);
-	rc = blk_map_build(c, b->table, &m, err);
-	while (!rc && b->next_table && !c->next_map && !channel_is_hop(c))
-		rc = blk_map_build(c, b->next_table, &c->next_map, err);
+	rc = home_get(b, b->table, &b->home, c, err);
+	if (!rc && b->home && !b->home->c.gate)
+		home_live(b->home);
+	if (!rc)
+		rc = blk_map_build(c, b->table, b->home, &m, err);
+	while (!rc && b->changing && !c->next_map) {
+		rc = home_get(b, b->next_table, &b->next_home, c, err);
+		if (!rc)
+			rc = blk_map_build(c, b->next_table, b->next_home, &c->next_map, err);
+	}
 	if (!rc) {
 		list_add_tail(&b->channels, &c->link);
 		channel_set_map(c, m);
-		if (b->state == BLK_LIVE || c->is_home)
+		if (b->state == BLK_LIVE)
 			store_release(&c->gate, m);
+	} else {
+		home_check(b, c->owner);
 	}
 	pthread_mutex_unlock(&b->lock);
 	if (rc && m)
@@ -196,22 +206,21 @@ static int join(struct riser_blk_channel *c, struct riser_err *err)
 	return rc;
 }
 
-int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
-		     struct riser_blk_channel **out, struct riser_err *err)
+int channel_new(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
+		size_t size, struct riser_blk_channel **out, struct riser_err *err)
 {
-	struct riser_blk_channel *c = aligned_alloc(64, align_up(sizeof(*c), 64));
+	struct riser_blk_channel *c = aligned_alloc(64, align_up(size, 64));
 	int rc;
 
 	if (!c)
 		return err_set(err, -ENOMEM, "no memory for a channel");
-	memset(c, 0, sizeof(*c));
+	memset(c, 0, size);
 	list_init(&c->link);
 	list_init(&c->retry);
 	list_init(&c->bufs);
 	c->b = blk_get(b);
 	c->opts = *opts;
-	c->is_home = opts->is_home;
-	c->leaf = b->ops->submit && !channel_is_hop(c);
+	c->leaf = b->ops->submit && (opts->is_home || !home_wanted(b, b->table));
 	c->opts.frames = opts->frames ? opts->frames : max_of(opts->ios, (unsigned)DEPTH_DEFAULT);
 	c->opts.children = opts->children ? opts->children : CHILDREN; /* ≤ io_priv.pending */
 	channel_set_submit(c);
@@ -228,17 +237,30 @@ int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk
 		rc = bounce_new(c, err);
 	if (rc)
 		goto fail;
-	rc = join(c, err);
-	if (rc)
-		goto fail;
 	*out = c;
 	return 0;
 fail:
-	blk_channel_close(c);
+	channel_free(c);
 	return rc;
 }
 
-static void channel_free(struct riser_blk_channel *c)
+int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
+		     struct riser_blk_channel **out, struct riser_err *err)
+{
+	struct riser_blk_channel *c;
+	int rc = channel_new(b, x, opts, sizeof(*c), &c, err);
+
+	if (rc)
+		return rc;
+	rc = join(c, err);
+	if (rc)
+		channel_free(c);
+	else
+		*out = c;
+	return rc;
+}
+
+void channel_free(struct riser_blk_channel *c)
 {
 	if (c->map)
 		blk_map_free(c->map);
@@ -285,6 +307,7 @@ static void lock_unpinned(struct riser_blk_channel *c)
 
 bool blk_channel_close(struct riser_blk_channel *c)
 {
+	struct blk_home *home = NULL;
 	bool later;
 
 	if (!c)
@@ -297,11 +320,17 @@ bool blk_channel_close(struct riser_blk_channel *c)
 	lock_unpinned(c);
 	later = c->started && exec_in_callback(c->owner->x);
 	later |= load_acquire(&c->waking) || load_acquire(&c->reaping);
-	if (!later)
+	if (!later) {
 		list_del(&c->link);
+		home = home_take(c->b, c);
+		if (!home)
+			home_check(c->b, c->owner);
+	}
 	pthread_mutex_unlock(&c->b->lock);
 	if (!later) {
 		channel_free(c);
+		if (home)
+			channel_free(&home->c);
 		return true;
 	}
 	c->reap.fn = reap_channel;
@@ -322,39 +351,56 @@ int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned d
 void riser_blk_channel_close(struct riser_blk_channel *c)
 {
 	struct riser_exec *x = c && c->started ? c->owner->x : NULL;
+	uint64_t until;
 
 	if (!blk_channel_close(c) && x && !x->in_cb)
 		riser_exec_poll(x);
+	if (!x || x->in_cb)
+		return;
+	/* What is left then goes with further polls, or with the executor. */
+	until = clock_now(x->r) + LEAVE_WAIT;
+	while (load_acquire(&x->leaving) && clock_now(x->r) < until)
+		riser_exec_wait(x, NS_PER_MS);
 }
 
-static void add_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats)
+static void add_stats(struct riser_blk_channel *c, const struct blk_owner *o,
+		      struct riser_blk_stats *stats)
 {
+	struct blk_map *m;
+
 	pthread_mutex_lock(&c->b->lock); /* the map stays */
+	m = home_map(c->map);
 	stats->bounces += load_relaxed(&c->stats.bounces);
 	stats->splits += load_relaxed(&c->stats.splits);
-	if (c->map->ops->stats)
-		c->map->ops->stats(c->map, stats);
-	for (unsigned i = 0; i < c->map->nlowers; i++)
-		add_stats(c->map->lowers[i], stats);
+	if (m->c != c) {
+		stats->bounces += load_relaxed(&m->c->stats.bounces);
+		stats->splits += load_relaxed(&m->c->stats.splits);
+	}
+	if (m->ops->stats && m->owner == o)
+		m->ops->stats(m, stats);
+	for (unsigned i = 0; i < m->nlowers; i++)
+		add_stats(m->lowers[i], o, stats);
 	pthread_mutex_unlock(&c->b->lock);
 }
 
 void riser_blk_channel_stats(struct riser_blk_channel *c, struct riser_blk_stats *stats)
 {
 	*stats = (struct riser_blk_stats){ .ios = c->stats.ios, .errors = c->stats.errors };
-	add_stats(c, stats);
+	add_stats(c, c->owner, stats);
 }
 
 /* The only leaf below, or NULL where there are several. */
 static struct riser_blk *only_leaf(struct riser_blk_channel *c)
 {
 	struct riser_blk *leaf = NULL;
+	struct blk_map *m;
 
 	if (c->b->ops->submit)
 		return c->b;
 	pthread_mutex_lock(&c->b->lock); /* the map stays */
-	if (c->map->nlowers == 1)
-		leaf = only_leaf(c->map->lowers[0]);
+	m = home_map(c->map);
+	if (m->nlowers == 1)
+		leaf = only_leaf(m->lowers[0]);
 	pthread_mutex_unlock(&c->b->lock);
 	return leaf;
 }

@@ -122,8 +122,6 @@ void riser_blk_close(struct riser_blk *b)
 	pthread_mutex_lock(&b->r->lock);
 	b->opens -= b->opens > 0; /* what blk_new() made was not opened */
 	pthread_mutex_unlock(&b->r->lock);
-	if (b->home_channel)
-		blk_channel_close(b->home_channel);
 	blk_put(b);
 }
 

@@ -57,6 +57,8 @@ static int owner_poll(struct poller *p)
 	o->x->in_cb--;
 	if (o->unsent)
 		owner_send(o);
+	if (unlikely(!list_empty(&o->leaving)))
+		home_leave(o);
 	if (n)
 		clock_bump(o->x->r); /* a drain on virtual time looks again */
 	return n;
@@ -67,7 +69,9 @@ static int owner_arm(struct poller *p)
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
 	int rc = owner_has_done(o);
 
-	if (o->unsent) /* it came behind the last poll */
+	if (!rc && !list_empty(&o->leaving))
+		rc = -EOPNOTSUPP; /* nobody wakes us when others are through */
+	if (o->unsent)            /* it came behind the last poll */
 		owner_send(o);
 	list_for_each (m, &o->leaves, struct blk_map, active) {
 		int a = m->ops->arm ? m->ops->arm(m) : 0;
@@ -83,7 +87,7 @@ static int owner_arm(struct poller *p)
 static uint64_t owner_next_deadline(struct poller *p)
 {
 	struct blk_owner *o = container_of(p, struct blk_owner, poller);
-	uint64_t next = TIME_NEVER;
+	uint64_t next = home_next_deadline(o);
 
 	if (owner_has_done(o) || o->unsent)
 		return o->x->now;
@@ -109,6 +113,7 @@ int owner_get(struct riser_exec *x, struct blk_owner **out, struct riser_err *er
 						     .next_deadline = owner_next_deadline };
 			list_init(&o->leaves);
 			list_init(&o->retry);
+			list_init(&o->leaving);
 			x->blk = o;
 		}
 	}
@@ -157,16 +162,21 @@ void blk_map_activate(struct blk_map *m)
 		list_add_tail(&m->owner->leaves, &m->active);
 }
 
+void owner_register(struct blk_owner *o)
+{
+	if (o->registered)
+		return;
+	exec_add(o->x, &o->poller);
+	o->registered = true;
+}
+
 void owner_start(struct riser_blk_channel *c)
 {
 	struct blk_owner *o = c->owner;
 	struct blk_map *m;
 
 	c->started = true;
-	if (!o->registered) {
-		exec_add(o->x, &o->poller);
-		o->registered = true;
-	}
+	owner_register(o);
 	if (!c->leaf)
 		return; /* and its map may be swapped at this moment: it is behind the gate */
 	m = c->map;

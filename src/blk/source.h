@@ -46,6 +46,8 @@ enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE, BLK_CUT };
  * @map_new: make one owner's way through the device. @table is what blk_swap() was given, or the
  *	device's own (riser_blk.table). Any thread calls it. It embeds a struct blk_map, calls
  *	blk_map_init(), and a layer opens its lower channels with blk_map_add_lower()
+ * @wants_home: whether one executor alone may run what @table makes; other executors' I/O is passed
+ *	there. Called under the device's lock: it only looks. NULL: every executor may
  * @install: a swap reached the point where nothing is in flight: take sectors, limits and features
  *	from @table; NULL: they stay
  * @map_free: the reverse, in the owner's thread; lower channels are closed by the core. Takes what
@@ -71,6 +73,7 @@ struct blk_ops {
 	void (*close)(struct riser_blk *b);
 	int (*map_new)(struct riser_blk *b, void *table, struct riser_blk_channel *c,
 		       struct blk_map **out, struct riser_err *err);
+	bool (*wants_home)(const struct riser_blk *b, void *table);
 	void (*install)(struct riser_blk *b, void *table);
 	void (*map_free)(struct blk_map *m);
 	void (*submit)(struct blk_map *m, struct riser_blk_io *io);
@@ -196,16 +199,6 @@ int blk_resume(struct riser_blk *b, struct riser_exec *x, struct riser_err *err)
 int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t timeout_ns,
 	     struct riser_err *err);
 
-/**
- * blk_set_home - have one executor's thread run the device
- * @b: the device, before any channel is opened
- * @x: the home executor; its thread also closes the device
- * @err: filled on failure
- *
- * Return: 0 or a negative errno.
- */
-int blk_set_home(struct riser_blk *b, struct riser_exec *x, struct riser_err *err);
-
 /* In ops->map, for an operation without data: which copy, or which of blk_map.nflush flushes. */
 static inline uint32_t blk_copy(struct riser_blk_io *io)
 {
@@ -214,6 +207,17 @@ static inline uint32_t blk_copy(struct riser_blk_io *io)
 
 /* In ops->map: have ops->poll called from now on. */
 void blk_map_activate(struct blk_map *m);
+
+/**
+ * blk_at_home - call a function where a HOME device runs, and wait for it
+ * @b: the device; of one that is not HOME, or whose home is @x, @fn is called here
+ * @x: the calling thread's executor, or NULL
+ * @fn: nobody else is inside the table's maps meanwhile; may not wait
+ * @arg: for @fn
+ *
+ * Return: 0 or -EDEADLK.
+ */
+int blk_at_home(struct riser_blk *b, struct riser_exec *x, void (*fn)(void *arg), void *arg);
 
 /* After BLK_SUBMITTED: send it on, or finish it (at the owner's next poll). */
 void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector);

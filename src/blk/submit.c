@@ -173,21 +173,13 @@ static bool not_remapped(struct riser_blk_channel *c, struct riser_blk_io *io,
 	return true;
 }
 
-/* Through the layer's map. A call in the last place, so that who calls it keeps no registers. */
-static __attribute__((noinline)) void mapped(struct riser_blk_channel *c, struct blk_map *m,
-					     struct riser_blk_io *io)
+static __attribute__((noinline)) void through_map(struct riser_blk_channel *c, struct blk_map *m,
+						  struct riser_blk_io *io)
 {
 	struct blk_frame *f = c->frames;
 	struct io_priv *p = io_priv(io);
 	enum blk_verdict verdict;
 
-	if (unlikely(io->count - 1 >= c->map_max ||
-		     (unsigned)(io->op | io->flags << 8) > c->fast_kinds ||
-		     io->sector > c->sectors - io->count ||
-		     (io->sector | io->count) & c->align_mask || !f)) {
-		slow(c, io);
-		return;
-	}
 	c->frames = f->up;
 	f->up = p->frame;
 	p->frame = f;
@@ -196,6 +188,21 @@ static __attribute__((noinline)) void mapped(struct riser_blk_channel *c, struct
 		p->cur->submit(p->cur, io);
 	else
 		not_remapped(c, io, verdict);
+}
+
+/* Through the layer's map, or by a hop. Every call is in the last place and costs no registers. */
+static __attribute__((noinline)) void mapped(struct riser_blk_channel *c, struct blk_map *m,
+					     struct riser_blk_io *io)
+{
+	if (unlikely(io->count - 1 >= c->map_max ||
+		     (unsigned)(io->op | io->flags << 8) > c->fast_kinds ||
+		     io->sector > c->sectors - io->count ||
+		     (io->sector | io->count) & c->align_mask || !c->frames))
+		slow(c, io);
+	else if (m->submit)
+		m->submit(m, io);
+	else
+		through_map(c, m, io);
 }
 
 /* Alignment is left to the leaf, and read-only to channel_set_map(). */
@@ -252,24 +259,6 @@ static void layer_fenced(struct riser_blk_channel *c, struct riser_blk_io *io)
 	submit_layer(c, io, true);
 }
 
-/* To the home channel of the device, in whatever thread that is. */
-static void hop(struct riser_blk_channel *c, struct riser_blk_io *io)
-{
-	struct blk_frame *f = c->frames;
-	struct blk_map *m;
-
-	if (!enter(c, io, !c->b->r->membarrier, &m))
-		return;
-	if (unlikely(!is_fast(c, io, c->fast_kinds) || !f)) {
-		slow(c, io);
-		return;
-	}
-	c->frames = f->up;
-	f->up = io_priv(io)->frame;
-	io_priv(io)->frame = f;
-	home_send(c, io);
-}
-
 /* The owner's first I/O on this channel. */
 static cold
 void first(struct riser_blk_channel *c, struct riser_blk_io *io)
@@ -277,9 +266,7 @@ void first(struct riser_blk_channel *c, struct riser_blk_io *io)
 	bool fence = !c->b->r->membarrier;
 
 	owner_start(c);
-	if (channel_is_hop(c))
-		c->submit = hop;
-	else if (!c->leaf)
+	if (!c->leaf)
 		c->submit = fence ? layer_fenced : layer;
 	else if (fence || c->align_mask)
 		c->submit = fence ? leaf_fenced : leaf;
@@ -405,12 +392,17 @@ static inline __attribute__((always_inline)) void end(struct riser_blk_io *io)
 	up(io, c);
 }
 
-void blk_end_back(struct riser_blk_io *io)
+void blk_end_batch(struct riser_blk_io *io)
 {
-	struct blk_frame *f = io_priv(io)->frame;
+	struct riser_blk_io *next;
 
-	f->end_io = NULL;
-	up(io, f->channel);
+	for (; io; io = next) {
+		struct blk_frame *f = io_priv(io)->frame;
+
+		next = io_priv(io)->batch;
+		f->end_io = NULL;
+		up(io, f->channel);
+	}
 }
 
 void blk_end(struct riser_blk_io *io, enum riser_blk_status status)

@@ -264,45 +264,6 @@ int riser_dm_remove(struct riser_dm *d, struct riser_exec *x, struct riser_err *
 
 /* What a target does in its own thread, where that is one. */
 
-struct call {
-	struct riser_work work;
-	void (*fn)(void *arg);
-	void *arg;
-	struct riser *r;
-	uint32_t done; /* atomic */
-};
-
-static void run_call(struct riser_work *w)
-{
-	struct call *c = container_of(w, struct call, work);
-
-	c->fn(c->arg);
-	store_release(&c->done, 1);
-	clock_bump(c->r);
-}
-
-static bool call_done(void *arg)
-{
-	return load_acquire(&((struct call *)arg)->done);
-}
-
-/*
- * Run @fn where the device's HOME targets run: nobody else is in them meanwhile. Control is ours,
- * so that home stays where it is.
- */
-static void at_home(struct riser_dm *d, struct riser_exec *x, void (*fn)(void *arg), void *arg)
-{
-	struct riser_blk_channel *h = d->b->home_channel;
-	struct call c = { .work.fn = run_call, .fn = fn, .arg = arg, .r = d->r };
-
-	if (!h || h->owner->x == x) {
-		fn(arg);
-		return;
-	}
-	riser_exec_post(h->owner->x, &c.work);
-	sync_wait_until(d->r, x, call_done, &c, TIME_NEVER);
-}
-
 static void presuspend(void *arg)
 {
 	const struct dm_table *t = ((struct riser_dm *)arg)->live;
@@ -443,10 +404,10 @@ static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 	int rc = make_opaque(d, x, deadline, err);
 
 	if (!rc) {
-		at_home(d, x, presuspend, d);
+		blk_at_home(d->b, x, presuspend, d);
 		rc = blk_suspend(d->b, x, left_of(d->r, deadline), err);
 		if (rc)
-			at_home(d, x, resume, d);
+			blk_at_home(d->b, x, resume, d);
 	}
 	if (rc)
 		make_clear(d, x, TIME_NEVER);
@@ -531,7 +492,7 @@ int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_n
 	}
 	/* Who was suspended before stays so where the new table cannot be had. */
 	if (d->suspended && (!rc || !was_suspended)) {
-		at_home(d, x, resume, d);
+		blk_at_home(d->b, x, resume, d);
 		blk_resume(d->b, x, NULL);
 		d->suspended = false;
 		make_clear(d, x, TIME_NEVER);
@@ -579,7 +540,7 @@ int riser_dm_status(struct riser_dm *d, struct riser_exec *x, enum riser_status_
 	if (rc)
 		return rc;
 	q.table = inactive ? d->inactive : d->live;
-	at_home(d, x, answer_status, &q);
+	blk_at_home(d->b, x, answer_status, &q);
 	dm_control_end(d->r);
 	if (q.out.failed) {
 		free(q.out.text);
@@ -609,7 +570,7 @@ static int message(struct riser_dm *d, struct riser_exec *x, uint64_t sector, st
 	if (!q->target->ops->message)
 		return err_set(q->err, -EINVAL, "a %s target takes no messages",
 			       q->target->ops->name);
-	at_home(d, x, answer_message, q);
+	blk_at_home(d->b, x, answer_message, q);
 	return q->rc ? err_prefix(q->err, q->rc, "%s", q->target->ops->name) : 0;
 }
 

@@ -290,10 +290,18 @@ static void dm_close(struct riser_blk *b)
 	dm_free(b->priv);
 }
 
+static bool dm_wants_home(const struct riser_blk *b, void *table)
+{
+	const struct dm_plan *p = table;
+
+	return p && p->table->home;
+}
+
 const struct blk_ops dm_ops = {
 	.size = sizeof(dm_ops),
 	.close = dm_close,
 	.map_new = dm_map_new,
+	.wants_home = dm_wants_home,
 	.install = dm_install,
 	.map_free = dm_map_free,
 	.map = dm_map_io,

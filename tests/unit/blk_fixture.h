@@ -381,6 +381,7 @@ struct fix_table {
 	uint64_t base, sectors;
 	uint32_t refs;
 	unsigned fail; /* make the nth map_new fail, 0: none */
+	bool home;
 };
 
 static struct fix_table *fix_table_new(struct riser_blk *lower, uint64_t base, uint64_t sectors)
@@ -453,6 +454,11 @@ static int fix_linear_map_new(struct riser_blk *b, void *table, struct riser_blk
 	return 0;
 }
 
+static bool fix_linear_wants_home(const struct riser_blk *b, void *table)
+{
+	return ((const struct fix_table *)table)->home;
+}
+
 static void fix_linear_install(struct riser_blk *b, void *table)
 {
 	b->sectors = ((struct fix_table *)table)->sectors;
@@ -469,6 +475,7 @@ static const struct blk_ops fix_linear_ops = {
 	.close = fix_linear_close,
 	.map_new = fix_linear_map_new,
 	.map_free = fix_linear_map_free,
+	.wants_home = fix_linear_wants_home,
 	.install = fix_linear_install,
 	.map = fix_linear_map,
 };
@@ -489,15 +496,33 @@ static struct riser_blk *fix_linear_new(struct riser *r, const char *name, struc
 	return b;
 }
 
+/* Before any channel is opened. */
+static void fix_linear_set_home(struct riser_blk *b, bool home)
+{
+	((struct fix_table *)b->table)->home = home;
+}
+
 /* Swap a linear's table; the old one lives as long as its maps. */
+static int fix_linear_swap_to(struct riser_blk *b, struct riser_exec *x, struct riser_blk *lower,
+			      uint64_t base, uint64_t sectors, bool home, uint64_t timeout,
+			      struct riser_err *e)
+{
+	struct fix_table *old = b->table, *t = fix_table_new(lower, base, sectors);
+	int rc;
+
+	t->home = home;
+	rc = blk_swap(b, x, t, timeout, e);
+	fix_table_put(rc ? t : old);
+	return rc;
+}
+
+/* The same, HOME or not as it was. */
 static int fix_linear_swap(struct riser_blk *b, struct riser_exec *x, struct riser_blk *lower,
 			   uint64_t base, uint64_t sectors, uint64_t timeout, struct riser_err *e)
 {
-	struct fix_table *old = b->table, *t = fix_table_new(lower, base, sectors);
-	int rc = blk_swap(b, x, t, timeout, e);
+	bool home = ((struct fix_table *)b->table)->home;
 
-	fix_table_put(rc ? t : old);
-	return rc;
+	return fix_linear_swap_to(b, x, lower, base, sectors, home, timeout, e);
 }
 
 #endif

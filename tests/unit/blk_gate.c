@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 /* Suspend, swap and resume, one thread at a time and with owners that sleep. */
-#include "blk_fixture.h"
-#include <sched.h>
+#include "blk_threads.h"
 
 #define S NS_PER_S
 
-static struct riser_err err;
 static unsigned ended;
 static int last_status;
 
@@ -270,161 +268,20 @@ TEST(a_failed_swap_leaves_the_old_table_live)
 	rig_down(&g);
 }
 
-/*
- * Threads. An owner keeps four I/Os in flight and sleeps whenever it can; what must hold through
- * every swap is that each I/O ends once, and OK, and that nothing that was dropped is touched.
- */
-struct owner {
-	pthread_t thread;
-	struct riser_exec *x;
-	struct riser_blk_channel *c;
-	struct riser_blk *close; /* a HOME device, which its home thread closes */
-	uint32_t stop, failed;   /* atomic, as @ios */
-	uint64_t ios;
-	unsigned inflight;
-	uint64_t seed;
-	uint8_t buf[8 * 512];
-};
-
-static void owner_done(struct riser_blk_io *io)
-{
-	struct owner *o = io->user;
-
-	o->inflight--;
-	store_relaxed(&o->ios, o->ios + 1);
-	if (io->status != RISER_BLK_OK)
-		store_relaxed(&o->failed, o->failed + 1);
-	riser_blk_io_put(io);
-}
-
-static void owner_submit(struct owner *o)
-{
-	struct riser_blk_io *io = riser_blk_io_get(o->c);
-	unsigned what = (unsigned)fix_rand(&o->seed) % 8;
-
-	io->op = what == 7 ? RISER_BLK_FLUSH : what % 2 ? RISER_BLK_WRITE : RISER_BLK_READ;
-	io->sector = fix_rand(&o->seed) % 24;
-	io->count = 1 + (uint32_t)fix_rand(&o->seed) % 8;
-	io->one = (struct iovec){ o->buf, sizeof(o->buf) };
-	io->iov = &io->one;
-	io->iovcnt = 1;
-	io->done = owner_done;
-	io->user = o;
-	o->inflight++;
-	riser_blk_submit(io);
-}
-
-static void *owner_main(void *arg)
-{
-	struct owner *o = arg;
-
-	fix_this = o->x;
-	while (!load_acquire(&o->stop) || o->inflight) {
-		while (!load_acquire(&o->stop) && o->inflight < 4)
-			owner_submit(o);
-		riser_exec_wait(o->x, TIME_NEVER);
-	}
-	riser_blk_channel_close(o->c);
-	riser_blk_close(o->close);
-	/* What was posted to us meanwhile. */
-	while (riser_exec_poll(o->x) > 0)
-		;
-	return NULL;
-}
-
-static void owner_start_on(struct owner *o, struct riser *r, struct riser_blk *b)
-{
-	memset(o, 0, sizeof(*o));
-	o->seed = (uint64_t)(uintptr_t)o;
-	CHECK_EQ(riser_exec_new(r, &o->x, &err), 0);
-	CHECK_EQ(riser_blk_channel_open(b, o->x, 8, &o->c, &err), 0);
-	CHECK_EQ(pthread_create(&o->thread, NULL, owner_main, o), 0);
-}
-
-static void wake_up(struct riser_work *w)
-{
-}
-
-static void owner_stop(struct owner *o)
-{
-	struct riser_work w = { NULL, wake_up };
-
-	store_release(&o->stop, 1);
-	riser_exec_post(o->x, &w);
-	pthread_join(o->thread, NULL);
-	riser_exec_free(o->x);
-	CHECK_EQ(o->failed, 0);
-	CHECK(o->ios > 0);
-}
-
-/* The device's side of FIX_POSTED: a thread that ends what the leaves hold. */
-struct kicker {
-	pthread_t thread;
-	pthread_mutex_t lock;
-	struct riser_blk *leaves[2];
-	uint32_t stop;
-};
-
-static void *kicker_main(void *arg)
-{
-	struct kicker *k = arg;
-
-	while (!load_acquire(&k->stop)) {
-		pthread_mutex_lock(&k->lock);
-		for (unsigned i = 0; i < 2; i++)
-			if (k->leaves[i])
-				fix_leaf_kick(k->leaves[i]);
-		pthread_mutex_unlock(&k->lock);
-		sched_yield();
-	}
-	return NULL;
-}
-
-static void kicker_start(struct kicker *k)
-{
-	pthread_mutex_init(&k->lock, NULL);
-	store_release(&k->stop, 0);
-	CHECK_EQ(pthread_create(&k->thread, NULL, kicker_main, k), 0);
-}
-
-static void kicker_set(struct kicker *k, unsigned i, struct riser_blk *leaf)
-{
-	pthread_mutex_lock(&k->lock);
-	k->leaves[i] = leaf;
-	pthread_mutex_unlock(&k->lock);
-}
-
-static void kicker_stop(struct kicker *k)
-{
-	store_release(&k->stop, 1);
-	pthread_join(k->thread, NULL);
-	pthread_mutex_destroy(&k->lock);
-}
-
 /* Two owners, each with I/O in flight; every swap brings a new leaf and closes the old one. */
-static void swapping(uint32_t flags, enum fix_mode mode, bool home, unsigned swaps)
+static void swapping(uint32_t flags, enum fix_mode mode, unsigned swaps)
 {
 	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
 	struct riser_blk *b, *leaf, *next;
 	static struct owner owners[2];
 	static struct kicker k;
-	static struct owner h;
 	struct riser *r;
 
 	CHECK_EQ(riser_new(&opts, &r, &err), 0);
 	leaf = fix_leaf_new(r, "leaf", 64, mode, 0);
-	b = fix_linear_new(r, "top", leaf, 8, 32, !home);
-	memset(&k, 0, sizeof(k));
-	k.leaves[0] = leaf;
-	if (home) {
-		memset(&h, 0, sizeof(h));
-		CHECK_EQ(riser_exec_new(r, &h.x, &err), 0);
-		h.close = b;
-		CHECK_EQ(blk_set_home(b, h.x, &err), 0);
-		CHECK_EQ(riser_blk_channel_open(b, h.x, 8, &h.c, &err), 0);
-		CHECK_EQ(pthread_create(&h.thread, NULL, owner_main, &h), 0);
-	}
+	b = fix_linear_new(r, "top", leaf, 8, 32, true);
 	SUB(kicker_start(&k));
+	kicker_set(&k, 0, leaf);
 	for (unsigned i = 0; i < 2; i++)
 		SUB(owner_start_on(&owners[i], r, b));
 	for (unsigned i = 0; i < swaps; i++) {
@@ -437,11 +294,8 @@ static void swapping(uint32_t flags, enum fix_mode mode, bool home, unsigned swa
 	}
 	for (unsigned i = 0; i < 2; i++)
 		SUB(owner_stop(&owners[i]));
-	if (home)
-		SUB(owner_stop(&h));
 	kicker_stop(&k);
-	if (!home)
-		riser_blk_close(b);
+	riser_blk_close(b);
 	riser_blk_close(leaf);
 	riser_free(r);
 	CHECK_EQ(fix_live_maps, 0);
@@ -450,24 +304,18 @@ static void swapping(uint32_t flags, enum fix_mode mode, bool home, unsigned swa
 
 TEST(swap_with_membarrier)
 {
-	SUB(swapping(0, FIX_AT_ONCE, false, 2000));
+	SUB(swapping(0, FIX_AT_ONCE, 2000));
 }
 
 TEST(swap_without_membarrier)
 {
-	SUB(swapping(RISER_NO_MEMBARRIER, FIX_AT_ONCE, false, 2000));
+	SUB(swapping(RISER_NO_MEMBARRIER, FIX_AT_ONCE, 2000));
 }
 
 TEST(swap_over_a_leaf_whose_owners_sleep)
 {
-	SUB(swapping(0, FIX_POSTED, false, 1000));
-	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, false, 500));
-}
-
-TEST(swap_of_a_home_device_with_hops_in_the_ring)
-{
-	SUB(swapping(0, FIX_AT_ONCE, true, 1000));
-	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, true, 500));
+	SUB(swapping(0, FIX_POSTED, 1000));
+	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, 500));
 }
 
 /* An owner that sleeps with nothing in flight is woken to free what was dropped. */
@@ -584,5 +432,4 @@ TEST_MAIN(CASE(suspended_io_waits_and_then_runs),
 	  CASE(swap_moves_the_device_and_shrinking_is_checked_again),
 	  CASE(a_failed_swap_leaves_the_old_table_live), CASE(swap_with_membarrier),
 	  CASE(swap_without_membarrier), CASE(swap_over_a_leaf_whose_owners_sleep),
-	  CASE(swap_of_a_home_device_with_hops_in_the_ring),
 	  CASE(rule_5_a_sleeping_owner_and_10000_swaps), CASE(rule_3_two_owners_swap_in_one_stack))

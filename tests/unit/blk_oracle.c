@@ -2,8 +2,9 @@
 /* Copyright (c) 2026 The riser authors */
 /*
  * Random I/O on random stacks, against an array: up to five linears over a leaf with random limits,
- * pools of one frame and one child at every level as often as larger ones, HOME on the owner's own
- * executor or on another, devices suspended and swapped meanwhile. RISER_TEST_SEED chooses one
+ * pools of one frame and one child at every level as often as larger ones, HOME tables on the
+ * owner's own executor or on another, which may lose its channel. Devices are suspended and swapped
+ * (HOME tables for others and back) step by step while I/O goes on. RISER_TEST_SEED chooses one
  * seed.
  */
 #include "blk_fixture.h"
@@ -33,13 +34,16 @@ struct stack {
 	struct riser_exec *x, *home;
 	struct riser_blk *leaf, *level[LEVELS], *top;
 	uint64_t base[LEVELS];
-	unsigned depth, block; /* sectors a block */
-	struct riser_blk_channel *c;
-	uint64_t sectors, at; /* of the top; where it lies on the leaf */
+	unsigned depth, block;               /* sectors a block */
+	struct riser_blk_channel *c, *first; /* @first: on @home, where that is another executor */
+	uint64_t sectors, at;                /* of the top; where it lies on the leaf */
 	uint8_t shadow[SECTORS * 512];
 	uint8_t writing[SECTORS], reading[SECTORS];
 	struct op ops[FLIGHT];
 	unsigned inflight, submitted, ended;
+	struct blk_change change; /* of @changed, if there is one; @old goes when it is through */
+	struct riser_blk *changed;
+	struct fix_table *old;
 	void *own; /* memory of the channel, where the leaf reaches its own alone */
 };
 
@@ -89,7 +93,7 @@ static void stack_up(uint64_t seed)
 	struct riser_opts opts = { .size = sizeof(opts),
 				   .flags = seed % 3 ? 0 : RISER_NO_MEMBARRIER };
 	struct blk_channel_opts copts = { .ios = FLIGHT };
-	int home;
+	bool homes = seed % 2;
 
 	memset(&s, 0, sizeof(s));
 	s.seed = seed * 0x9e3779b97f4a7c15ull;
@@ -100,22 +104,20 @@ static void stack_up(uint64_t seed)
 	s.depth = (unsigned)rnd(LEVELS + 1);
 	s.top = s.leaf;
 	s.sectors = SECTORS;
-	home = rnd(3) ? -1 : (int)rnd(LEVELS);
 	for (unsigned i = 0; i < s.depth; i++) {
 		s.base[i] = rnd(3) * s.block;
 		s.at += s.base[i];
 		s.sectors -= s.base[i] + rnd(2) * s.block;
 		s.level[i] = fix_linear_new(s.r, "linear", s.top, s.base[i], s.sectors, rnd(3));
 		s.top = s.level[i];
-		if (home != (int)i)
-			continue;
-		s.home = s.x;
-		if (rnd(2))
-			CHECK_EQ(riser_exec_new(s.r, &s.home, &err), 0);
-		CHECK_EQ(blk_set_home(s.top, s.home, &err), 0);
+		fix_linear_set_home(s.top, homes && rnd(3) == 0);
 	}
 	copts.frames = pools[rnd(array_len(pools))];
 	copts.children = pools[rnd(array_len(pools))];
+	if (homes && rnd(3)) {
+		CHECK_EQ(riser_exec_new(s.r, &s.home, &err), 0);
+		CHECK_EQ(blk_channel_open(s.top, s.home, &copts, &s.first, &err), 0);
+	}
 	CHECK_EQ(blk_channel_open(s.top, s.x, &copts, &s.c, &err), 0);
 	for (unsigned i = 0; i < FLIGHT; i++)
 		s.ops[i].io = riser_blk_io_get(s.c);
@@ -126,11 +128,11 @@ static void stack_down(void)
 	for (unsigned i = 0; i < FLIGHT; i++)
 		riser_blk_io_put(s.ops[i].io);
 	riser_blk_channel_close(s.c);
+	riser_blk_channel_close(s.first);
 	for (unsigned i = s.depth; i-- > 0;)
 		riser_blk_close(s.level[i]);
 	riser_blk_close(s.leaf);
-	if (s.home != s.x)
-		riser_exec_free(s.home);
+	riser_exec_free(s.home);
 	riser_exec_free(s.x);
 	riser_free(s.r);
 	CHECK_EQ(fix_live_maps, 0);
@@ -263,31 +265,58 @@ static void submit_one(struct op *o)
 static void poll_all(void)
 {
 	riser_exec_poll(s.x);
-	if (s.home && s.home != s.x)
+	if (s.home)
 		riser_exec_poll(s.home);
 }
 
-/* Suspend a random layer and let I/O gather, or swap its table for an equal one. */
-static void disturb(void)
+/* Begin to suspend a random layer, or to swap its table for an equal one. */
+static void begin_change(void)
 {
 	unsigned i = (unsigned)rnd(s.depth);
-	struct riser_blk *lower = i ? s.level[i - 1] : s.leaf;
+	struct fix_table *t = NULL;
 
-	if (s.home && s.home != s.x)
-		return; /* one thread cannot drive both while it waits */
-	if (rnd(2)) {
-		CHECK_EQ(fix_linear_swap(s.level[i], s.x, lower, s.base[i], s.level[i]->sectors,
-					 60 * S, &err),
-			 0);
-		return;
+	s.changed = s.level[i];
+	s.change = (struct blk_change){ .b = s.changed, .deadline = TIME_NEVER, .err = &err };
+	if (rnd(3)) {
+		t = fix_table_new(i ? s.level[i - 1] : s.leaf, s.base[i], s.changed->sectors);
+		t->home = s.home ? rnd(2) : ((struct fix_table *)s.changed->table)->home;
+		s.change.kind = CHANGE_SWAP;
+		s.change.table = t;
+		s.old = s.changed->table;
+	} else {
+		s.change.kind = CHANGE_SUSPEND;
 	}
-	CHECK_EQ(blk_suspend(s.level[i], s.x, 60 * S, &err), 0);
-	for (unsigned n = 0; n < FLIGHT; n++)
-		if (!s.ops[n].busy && rnd(2))
-			submit_one(&s.ops[n]);
-	for (unsigned n = 0; n < 4; n++)
-		poll_all();
-	CHECK_EQ(blk_resume(s.level[i], s.x, &err), 0);
+}
+
+/* What is suspended is swapped as often as not, and resumed by and by. */
+static void go_on_changing(void)
+{
+	if (s.change.at != BLK_CHANGE_OVER && !change_step(&s.change))
+		return;
+	CHECK_EQ(s.change.rc, 0);
+	if (s.old)
+		fix_table_put(s.old);
+	s.old = NULL;
+	if (s.changed->state == BLK_LIVE) {
+		s.changed = NULL;
+	} else if (rnd(20) == 0) {
+		s.change = (struct blk_change){
+			.b = s.changed, .kind = CHANGE_RESUME, .deadline = TIME_NEVER, .err = &err
+		};
+		change_step(&s.change);
+	}
+}
+
+static void disturb(void)
+{
+	if (s.changed)
+		SUB(go_on_changing());
+	else if (s.depth && rnd(30) == 0)
+		begin_change();
+	if (s.first && rnd(1000) == 0) { /* homes that are there go elsewhere, in the polls */
+		blk_channel_close(s.first);
+		s.first = NULL;
+	}
 }
 
 static void one_seed(uint64_t seed)
@@ -300,11 +329,13 @@ static void one_seed(uint64_t seed)
 			submit_one(o);
 		if (rnd(2))
 			poll_all();
-		if (s.depth && rnd(100) == 0)
-			SUB(disturb());
+		SUB(disturb());
 	}
-	while (s.inflight) /* a hang is caught by the alarm */
+	while (s.inflight || s.changed) { /* a hang is caught by the alarm */
+		if (s.changed)
+			SUB(go_on_changing());
 		poll_all();
+	}
 	CHECK_EQ(s.ended, s.submitted);
 	total += s.ended;
 	SUB(stack_down());

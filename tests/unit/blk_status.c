@@ -299,17 +299,19 @@ TEST(a_layer_shifts_it)
 TEST(a_home_device_passes_it)
 {
 	static uint8_t data[4096];
+	struct riser_blk *mem, *b;
 	struct riser_blk_channel *c;
-	struct riser_blk *b;
 
 	SUB(set_up());
-	CHECK_EQ(riser_blk_open(r, "mem:64M", RISER_BLK_RDWR, &b, &err), 0);
-	CHECK_EQ(blk_set_home(b, x, &err), 0);
+	CHECK_EQ(riser_blk_open(r, "mem:64M", RISER_BLK_RDWR, &mem, &err), 0);
+	b = fix_linear_new(r, "home", mem, 8, 1000, true);
+	fix_linear_set_home(b, true);
 	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c, &err), 0);
 	CHECK_EQ(riser_blk_rw(c, RISER_BLK_WRITE, 8, 8, data, 0), RISER_BLK_OK);
 	SUB(expect(c, 0, 100, HOLE, 8));
 	SUB(expect(c, 8, 100, DATA, 8));
 	close_both(b, c);
+	riser_blk_close(mem);
 	tear_down();
 }
 
