@@ -74,8 +74,8 @@ struct riser_nvme_opts {
 /**
  * riser_nvme_open - open a controller and bring it up (§3.5.1)
  * @r: the context
- * @uri: a PCI access: "model:nvme", "qtest:spawn?device=nvme", …; a key "nsid" is ignored,
- *	"timeout" is io_timeout_ms where @opts leaves that 0
+ * @uri: a PCI access: "model:nvme", "qtest:spawn?device=nvme", …; the keys "nsid" and "irq" are
+ *	ignored, "timeout" is io_timeout_ms where @opts leaves that 0
  * @opts: options, or NULL for the defaults
  * @out: the controller; close it with riser_nvme_close()
  * @err: filled on failure; may be NULL

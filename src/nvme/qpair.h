@@ -127,7 +127,8 @@ struct riser_nvme_qpair {
 	bool closing;
 	bool doomed; /* the controller refused to make it: only to be taken down */
 	uint16_t qid;
-	int vector; /* -1: polled */
+	int vector;   /* -1: polled */
+	bool watched; /* its events wake the owner */
 	uint64_t pump_next;
 	uint64_t doorbells, stray, retries;
 };
@@ -181,10 +182,11 @@ int nvme_qpair_poller(struct poller *p);
 void nvme_qpair_cq_doorbell(struct riser_nvme_qpair *q);
 
 /*
- * qpair_open.c: riser_nvme_qpair_open() from any thread, for an owner who is yet to adopt it. No
- * interrupts.
+ * qpair_open.c: riser_nvme_qpair_open() from any thread, for an owner who is yet to adopt it, and
+ * to be interrupted.
  */
-int nvme_qpair_create(struct riser_nvme *h, struct riser_nvme_qpair **out, struct riser_err *err);
+int nvme_qpair_create(struct riser_nvme *h, const struct riser_nvme_qpair_opts *opts,
+		      struct riser_nvme_qpair **out, struct riser_err *err);
 /* In the owner's thread, before the first use. */
 void nvme_qpair_adopt(struct riser_nvme_qpair *q, struct riser_exec *x);
 

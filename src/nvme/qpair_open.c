@@ -83,14 +83,35 @@ static int take_vector(struct riser_nvme_qpair *q, struct riser_err *err)
 		break;
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (rc)
-		return err_set(err, rc, "%s: no interrupt vector is to be had (%u in all): poll",
-			       c->pci->name, c->nvectors);
-	rc = exec_watch(q->x, &q->irq, WAITSET_IN);
-	if (!rc)
-		rc = exec_watch(q->x, &q->admin_irq, WAITSET_IN);
-	return rc ? err_set(err, rc, "%s: an interrupt's event cannot be watched", c->pci->name)
+	return rc ? err_set(err, rc, "%s: no interrupt vector is to be had (%u in all): poll",
+			    c->pci->name, c->nvectors)
 		  : 0;
+}
+
+/* In the owner's thread: have its events wake it. Without a vector there is nothing to do. */
+static int watch(struct riser_nvme_qpair *q, struct riser_err *err)
+{
+	int rc;
+
+	if (q->vector < 0)
+		return 0;
+	rc = exec_watch(q->x, &q->irq, WAITSET_IN);
+	if (!rc) {
+		rc = exec_watch(q->x, &q->admin_irq, WAITSET_IN);
+		if (rc)
+			exec_unwatch(q->x, &q->irq);
+	}
+	q->watched = !rc;
+	return rc ? err_set(err, rc, "%s: an interrupt's event cannot be watched", q->pci->name)
+		  : 0;
+}
+
+static void unwatch(struct riser_nvme_qpair *q)
+{
+	if (!q->watched)
+		return;
+	exec_unwatch(q->x, &q->irq);
+	exec_unwatch(q->x, &q->admin_irq);
 }
 
 static void give_vector(struct riser_nvme_qpair *q)
@@ -99,11 +120,9 @@ static void give_vector(struct riser_nvme_qpair *q)
 
 	if (q->vector < 0)
 		return;
-	exec_unwatch(q->x, &q->irq);
-	if (q->admin_irq.fd >= 0) {
-		exec_unwatch(q->x, &q->admin_irq);
+	unwatch(q);
+	if (q->admin_irq.fd >= 0)
 		close(q->admin_irq.fd);
-	}
 	pthread_mutex_lock(&c->lock);
 	c->vectors[q->vector] = -1;
 	if (!c->dead)
@@ -227,6 +246,8 @@ static int create(struct riser_nvme *h, struct riser_exec *x,
 		rc = allocate(q, err);
 	if (!rc && opts && opts->flags & RISER_NVME_QPAIR_IRQ)
 		rc = take_vector(q, err);
+	if (!rc && x)
+		rc = watch(q, err);
 	if (rc)
 		goto fail;
 	if (c->db) {
@@ -261,14 +282,19 @@ int riser_nvme_qpair_open(struct riser_nvme *h, struct riser_exec *x,
 	return create(h, x, opts, out, err);
 }
 
-int nvme_qpair_create(struct riser_nvme *h, struct riser_nvme_qpair **out, struct riser_err *err)
+int nvme_qpair_create(struct riser_nvme *h, const struct riser_nvme_qpair_opts *opts,
+		      struct riser_nvme_qpair **out, struct riser_err *err)
 {
-	return create(h, NULL, NULL, out, err);
+	return create(h, NULL, opts, out, err);
 }
 
 void nvme_qpair_adopt(struct riser_nvme_qpair *q, struct riser_exec *x)
 {
+	struct riser_err why;
+
 	q->x = x;
+	if (watch(q, &why))
+		base_log(q->c->r, RISER_LOG_WARN, "%s: polling", why.text);
 	exec_add(x, &q->poller);
 }
 

@@ -582,7 +582,7 @@ uint64_t nvme_qpair_next(struct poller *p)
 	if (q->state == QPAIR_LIVE) {
 		if (!is_idle(q))
 			return min_of(next, q->next_tick);
-		return load_relaxed(&q->c->aer_fn) && q->vector < 0 ? q->next_tick : TIME_NEVER;
+		return load_relaxed(&q->c->aer_fn) && !q->watched ? q->next_tick : TIME_NEVER;
 	}
 	/* Whoever holds the lock acts, and bumps the clock. */
 	if (!pthread_mutex_trylock(&q->c->lock)) {
@@ -598,7 +598,7 @@ int nvme_qpair_arm(struct poller *p)
 
 	if (q->state == QPAIR_CLOSED || q->state == QPAIR_DEAD)
 		return 0;
-	if (q->vector < 0 || q->state != QPAIR_LIVE)
+	if (!q->watched || q->state != QPAIR_LIVE)
 		return !is_idle(q) || q->state != QPAIR_LIVE ? -EOPNOTSUPP : 0;
 	/* The event is gone once it was seen: no sleep before a tick had the lock and served it. */
 	if (event_ack(q->admin_irq.fd))

@@ -3,6 +3,7 @@
 /* Namespaces of QEMU's NVMe as block devices: its errors, its death, its own memory. */
 #include "qemu.h"
 #include <errno.h>
+#include <poll.h>
 #include <riser/blk.h>
 #include <riser/nvme_spec.h>
 #include <sys/mman.h>
@@ -185,6 +186,33 @@ TEST(a_namespace_of_two)
 	SUB(end());
 }
 
+/* No deadline is looked at: only its interrupt ends a wait. */
+TEST(the_owner_sleeps_until_it_is_interrupted)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	struct result res = { .left = 0 };
+	unsigned slept = 0, i;
+
+	NEED_QEMU();
+	SUB(begin("qtest:spawn?device=nvme&irq=1&drive=file=", ",throttling.iops-total=50"));
+	pfd.fd = riser_exec_fd(x);
+	for (i = 0; i < 20 || !slept; i++) {
+		SUB(submit(&res, i % 2 ? RISER_BLK_READ : RISER_BLK_WRITE, 8 * (i % 16), 8));
+		while (res.left) {
+			int armed = riser_exec_poll(x) > 0 ? 1 : riser_exec_arm(x);
+
+			if (armed > 0)
+				continue;
+			CHECK_EQ(armed, 0);
+			CHECK_EQ(poll(&pfd, 1, 60000), 1);
+			slept++;
+		}
+	}
+	CHECK_EQ(res.by_status[RISER_BLK_OK], i);
+	SUB(statistics(0, 0));
+	SUB(end());
+}
+
 TEST(death_ends_every_io)
 {
 	struct result reads = { .left = 0 }, writes = { .left = 0 };
@@ -213,4 +241,5 @@ TEST(death_ends_every_io)
 }
 
 TEST_MAIN(CASE(memory_of_the_device_and_other_memory), CASE(a_read_error_is_a_medium_error),
-	  CASE(a_namespace_of_two), CASE(death_ends_every_io))
+	  CASE(a_namespace_of_two), CASE(the_owner_sleeps_until_it_is_interrupted),
+	  CASE(death_ends_every_io))

@@ -4,7 +4,9 @@
 #include "../tap.h"
 #include "base/util.h"
 #include <errno.h>
+#include <poll.h>
 #include <riser/blk.h>
+#include <riser/nvme.h>
 
 static struct riser_err err;
 
@@ -16,9 +18,9 @@ struct rig {
 	uint8_t *buf, *back; /* 1 MiB each, of the channel */
 };
 
-static void rig_up(struct rig *g, const char *uri, uint32_t flags)
+static void rig_up_in(struct rig *g, uint32_t context, const char *uri, uint32_t flags)
 {
-	struct riser_opts opts = { .size = sizeof(opts), .flags = RISER_VIRTUAL_TIME };
+	struct riser_opts opts = { .size = sizeof(opts), .flags = context };
 	void *p;
 
 	memset(g, 0, sizeof(*g));
@@ -33,6 +35,11 @@ static void rig_up(struct rig *g, const char *uri, uint32_t flags)
 	g->back = p;
 	for (size_t i = 0; i < MiB; i++)
 		g->buf[i] = (uint8_t)(i * 13 + (i >> 9));
+}
+
+static void rig_up(struct rig *g, const char *uri, uint32_t flags)
+{
+	rig_up_in(g, RISER_VIRTUAL_TIME, uri, flags);
 }
 
 static void rig_down(struct rig *g)
@@ -267,6 +274,93 @@ TEST(no_queue_left_is_said)
 	rig_down(&g);
 }
 
+/* Read once. Return: what the executor said when it was to sleep, and it was woken by its event. */
+static int read_asleep(struct rig *g)
+{
+	struct riser_blk_io *io = riser_blk_io_get(g->c);
+	struct pollfd pfd = { .fd = riser_exec_fd(g->x), .events = POLLIN };
+	int slept = 1;
+
+	io->op = RISER_BLK_READ;
+	io->sector = 0;
+	io->count = 8;
+	io->one = (struct iovec){ g->back, 4096 };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->done = on_done;
+	ended = false;
+	riser_blk_submit(io);
+	while (!ended) {
+		int armed;
+
+		if (riser_exec_poll(g->x) > 0)
+			continue;
+		armed = riser_exec_arm(g->x);
+		if (armed > 0)
+			continue;
+		slept = armed ? armed : poll(&pfd, 1, 60000) - 1;
+	}
+	slept = io->status == RISER_BLK_OK ? slept : -EIO;
+	riser_blk_io_put(io);
+	return slept;
+}
+
+TEST(an_owner_sleeps_until_it_is_interrupted)
+{
+	struct riser_blk_channel *c2;
+	struct riser_nvme *ctrl;
+	struct riser_nvme_info info;
+	struct riser_blk *b2;
+	struct rig g;
+	int rc;
+
+	SUB(rig_up_in(&g, 0, "model:nvme?size=64M&mode=thread&delay=20000&irq=1", 0));
+	do
+		rc = read_asleep(&g);
+	while (rc == 1); /* done before it was to sleep */
+	CHECK_EQ(rc, 0);
+	/* The same device without interrupts, on a queue pair of its own. */
+	CHECK_EQ(riser_blk_open(g.r, "model:nvme?size=64M&mode=thread&delay=20000", 0, &b2, &err),
+		 0);
+	CHECK_EQ(riser_blk_channel_open(b2, g.x, 0, &c2, &err), 0);
+	CHECK_EQ(riser_nvme_open(g.r, "model:nvme?size=64M&mode=thread&delay=20000", NULL, &ctrl,
+				 &err),
+		 0);
+	riser_nvme_get_info(ctrl, &info);
+	CHECK_EQ(info.qpairs, 2);
+	riser_nvme_close(ctrl);
+	riser_blk_channel_close(g.c);
+	riser_blk_close(g.b);
+	g.b = b2;
+	g.c = c2;
+	CHECK_EQ(riser_blk_buf_alloc(g.c, MiB, (void **)&g.buf, &err), 0);
+	CHECK_EQ(riser_blk_buf_alloc(g.c, MiB, (void **)&g.back, &err), 0);
+	do
+		rc = read_asleep(&g);
+	while (rc == 1);
+	CHECK_EQ(rc, -EOPNOTSUPP);
+	rig_down(&g);
+}
+
+TEST(no_vector_left_is_said)
+{
+	struct riser_blk_channel *c2;
+	struct riser_exec *x2;
+	struct rig g;
+
+	SUB(rig_up(&g, "model:nvme?vectors=2&size=64M&irq=1", 0));
+	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 8, g.back, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_exec_new(g.r, &x2, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(g.b, x2, 0, &c2, &err), -ENOTSUP);
+	CHECK_HAS(err.text, "vector");
+	riser_exec_free(x2);
+	rig_down(&g);
+	CHECK_EQ(riser_new(NULL, &g.r, &err), 0);
+	CHECK_EQ(riser_blk_open(g.r, "model:nvme?irq=yes", 0, &g.b, &err), -EINVAL);
+	CHECK_HAS(err.text, "irq=");
+	riser_free(g.r);
+}
+
 TEST(a_status_of_the_device_arrives_with_its_raw_form)
 {
 	struct riser_blk_io *io;
@@ -324,5 +418,6 @@ TEST_MAIN(CASE(every_operation_with_512_byte_blocks), CASE(every_operation_with_
 	  CASE(scattered_memory_keeps_to_the_rules_of_prps_or_is_bounced),
 	  CASE(more_io_than_the_queue_takes_waits_its_turn),
 	  CASE(namespaces_share_a_controller_and_a_queue_pair), CASE(no_queue_left_is_said),
+	  CASE(an_owner_sleeps_until_it_is_interrupted), CASE(no_vector_left_is_said),
 	  CASE(a_status_of_the_device_arrives_with_its_raw_form), CASE(removal_ends_in_offline),
 	  CASE(a_channel_on_a_device_that_is_gone))

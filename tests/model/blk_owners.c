@@ -241,6 +241,12 @@ TEST(a_thread_opens_channels_for_others_of_a_model_with_a_thread)
 	SUB(open_for_others("model:nvme?size=64M&mode=thread", 0));
 }
 
+/* The owner is who watches the events of a queue pair that another thread made. */
+TEST(a_thread_opens_channels_for_others_that_sleep_until_interrupted)
+{
+	SUB(open_for_others("model:nvme?size=64M&mode=thread&delay=200&irq=1", 0));
+}
+
 /* The creating thread's waiting and the owners' are parts of one clock. */
 TEST(a_thread_opens_channels_for_others_on_virtual_time)
 {
@@ -514,6 +520,7 @@ TEST(channels_come_and_go_while_another_thread_swaps)
 
 TEST_MAIN(CASE(a_thread_opens_channels_for_others),
 	  CASE(a_thread_opens_channels_for_others_of_a_model_with_a_thread),
+	  CASE(a_thread_opens_channels_for_others_that_sleep_until_interrupted),
 	  CASE(a_thread_opens_channels_for_others_on_virtual_time),
 	  CASE(a_reset_while_a_queue_is_made_for_another),
 	  CASE(a_reset_while_an_owner_makes_its_own_second_queue),

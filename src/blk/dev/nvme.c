@@ -4,7 +4,8 @@
  * A namespace of an NVMe controller.
  *
  * An owner has one queue pair a controller, which all of its channels share, whatever namespace
- * they are on. Any thread may make it; the owner adopts it with the first I/O of any of them.
+ * they are on (and a second one where some want interrupts and others don't). Any thread may make
+ * it; the owner adopts it with the first I/O of any of them.
  *
  * An I/O costs no memory here: the driver's request lies in the I/O's own words.
  */
@@ -22,6 +23,7 @@
 struct nvme_dev {
 	struct riser_nvme *h;
 	struct riser_nvme_ns *ns;
+	bool irq;
 };
 
 enum nvme_queue_state { QUEUE_MAKING, QUEUE_READY, QUEUE_FAILED, QUEUE_CLOSING };
@@ -32,6 +34,7 @@ struct nvme_queue {
 	struct riser_exec *x;
 	struct riser_nvme *h;
 	struct riser_nvme_qpair *q; /* constant once it is ready */
+	bool irq;
 	unsigned refs;
 	enum nvme_queue_state state;
 	bool adopted;
@@ -283,13 +286,15 @@ static bool none_closes(struct nvme_ctrl *c, struct nvme_queue *n)
 static int queue_make(struct nvme_queue *n, struct riser_err *err)
 {
 	struct nvme_ctrl *c = n->h->ctrl;
+	struct riser_nvme_qpair_opts opts = { .size = sizeof(opts),
+					      .flags = n->irq ? RISER_NVME_QPAIR_IRQ : 0 };
 	struct riser_nvme_qpair *q = NULL;
-	int rc = nvme_qpair_create(n->h, &q, err);
+	int rc = nvme_qpair_create(n->h, &opts, &q, err);
 
 	if (rc == -EBUSY) {
 		/* One that is just being closed gives its place away. */
 		wait_until(c, none_closes, n);
-		rc = nvme_qpair_create(n->h, &q, err);
+		rc = nvme_qpair_create(n->h, &opts, &q, err);
 	}
 	pthread_mutex_lock(&c->lock);
 	n->q = q;
@@ -300,10 +305,10 @@ static int queue_make(struct nvme_queue *n, struct riser_err *err)
 }
 
 /* The queue pair of @x on the controller, with one reference more, or NULL. Under the lock. */
-static struct nvme_queue *queue_find(struct nvme_ctrl *c, struct riser_exec *x)
+static struct nvme_queue *queue_find(struct nvme_ctrl *c, struct riser_exec *x, bool irq)
 {
 	list_for_each (n, &c->shared, struct nvme_queue, link) {
-		if (n->x != x || n->state >= QUEUE_FAILED)
+		if (n->x != x || n->irq != irq || n->state >= QUEUE_FAILED)
 			continue;
 		n->refs++;
 		return n;
@@ -322,6 +327,7 @@ static int queue_new(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue
 		return err_set(err, -ENOMEM, "no memory for a queue pair");
 	list_init(&n->link);
 	n->x = x;
+	n->irq = d->irq;
 	n->refs = 1;
 	n->close.fn = queue_close_posted;
 	/* A handle of its own: the devices that share the queue may be closed in any order. */
@@ -345,7 +351,7 @@ static int queue_get(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue
 		return rc;
 	for (;;) {
 		pthread_mutex_lock(&c->lock);
-		n = queue_find(c, x);
+		n = queue_find(c, x, d->irq);
 		if (!n)
 			list_add(&c->shared, &mine->link);
 		pthread_mutex_unlock(&c->lock);
@@ -513,7 +519,7 @@ static int open_namespace(struct riser *r, const struct uri *u, uint32_t flags, 
 	struct riser_nvme_opts opts = { .size = sizeof(opts),
 					.flags = flags & RISER_BLK_RDWR ? RISER_NVME_RDWR : 0 };
 	static const char *const without[] = { "nsid", NULL };
-	const char *nsid = uri_get(u, "nsid");
+	const char *nsid = uri_get(u, "nsid"), *irq = uri_get(u, "irq");
 	uint64_t n = 0;
 	char *uri;
 	int rc;
@@ -521,6 +527,9 @@ static int open_namespace(struct riser *r, const struct uri *u, uint32_t flags, 
 	if (nsid && (parse_u64(nsid, &n) || !n || n >= RISER_NVME_NSID_ALL))
 		return err_set(err, -EINVAL, "%s: nsid= wants a number from 1, not '%s'", u->scheme,
 			       nsid);
+	if (irq && strcmp(irq, "0") && strcmp(irq, "1"))
+		return err_set(err, -EINVAL, "%s: irq= wants 0 or 1, not '%s'", u->scheme, irq);
+	d->irq = irq && *irq == '1';
 	uri = uri_canonical(u, without);
 	if (!uri)
 		return err_set(err, -ENOMEM, "no memory for a URI");
