@@ -71,7 +71,8 @@ static int owner_arm(struct poller *p)
 
 	if (!rc && !list_empty(&o->leaving))
 		rc = -EOPNOTSUPP; /* nobody wakes us when others are through */
-	if (o->unsent)            /* it came behind the last poll */
+	/* What came behind the last poll. */
+	if (o->unsent)
 		owner_send(o);
 	list_for_each (m, &o->leaves, struct blk_map, active) {
 		int a = m->ops->arm ? m->ops->arm(m) : 0;

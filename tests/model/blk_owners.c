@@ -463,6 +463,41 @@ TEST(a_thread_that_owns_nothing_swaps_over_models_with_threads)
 			    30));
 }
 
+/* An owner that sleeps, his queue used before, is woken to close what each swap takes from him. */
+TEST(rule_5_a_sleeping_owner_hoards_no_queues_in_10000_swaps)
+{
+	struct riser_blk *other, *top;
+	struct riser_blk_channel *c;
+	unsigned most = 0;
+	struct owner o;
+	struct job j;
+
+	SUB(up("model:nvme?size=64M&queues=1", 0)); /* a second one at a time would not be given */
+	CHECK_EQ(riser_blk_open(r, "model:nvme?size=65M&queues=1", RISER_BLK_RDWR, &other, &err),
+		 0);
+	top = fix_linear_new(r, "the top", dev, 0, AREA * PIECE, true);
+	SUB(owners_up(&o, 1));
+	CHECK_EQ(riser_blk_channel_open(top, o.x, 1, &c, &err), 0);
+	SUB(job_give(&j, &o, top, 0, 2, false));
+	SUB(job_wait(&j));
+	for (unsigned i = 0; i < 10000; i++) {
+		struct riser_blk *to = i % 2 ? dev : other;
+
+		if (fix_linear_swap(top, NULL, to, 0, AREA * PIECE, 60 * SECONDS, &err))
+			FAIL("swap %u: %s", i, err.text);
+		most = max_of(most, queues());
+	}
+	CHECK_EQ(most, 1);
+	riser_blk_channel_close(c); /* never used: any thread may */
+	owners_down(&o, 1);
+	CHECK_EQ(queues(), 0);
+	riser_blk_close(top);
+	riser_blk_close(other);
+	CHECK_EQ(fix_bad, 0);
+	CHECK_EQ(fix_live_maps, 0);
+	down();
+}
+
 /* Channels are opened and closed, used and not, while another thread swaps. */
 struct swapper {
 	pthread_t thread;
@@ -528,4 +563,5 @@ TEST_MAIN(CASE(a_thread_opens_channels_for_others),
 	  CASE(a_thousand_channels_opened_and_closed), CASE(several_threads_open_for_one_owner),
 	  CASE(a_thread_that_owns_nothing_swaps),
 	  CASE(a_thread_that_owns_nothing_swaps_over_models_with_threads),
+	  CASE(rule_5_a_sleeping_owner_hoards_no_queues_in_10000_swaps),
 	  CASE(channels_come_and_go_while_another_thread_swaps))

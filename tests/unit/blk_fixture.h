@@ -435,6 +435,8 @@ static int fix_linear_map_new(struct riser_blk *b, void *table, struct riser_blk
 	struct fix_linear_map *m = calloc(1, sizeof(*m));
 	int rc;
 
+	if (!m)
+		return riser_err_set(err, -ENOMEM, "no memory for a map");
 	blk_map_init(&m->map, b, c);
 	m->table = t;
 	__atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);

@@ -210,12 +210,12 @@ TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
 	rig_down(&g);
 }
 
-TEST(swap_moves_the_device_and_shrinking_is_checked_again)
+static void moving_and_shrinking(uint32_t flags)
 {
 	struct riser_blk *other;
 	struct rig g;
 
-	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME | flags, FIX_AT_ONCE));
 	other = fix_leaf_new(g.r, "the other", 64, FIX_AT_ONCE, 0);
 	memset(g.buf, 7, sizeof(g.buf));
 	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 0, 1, g.buf, 0), RISER_BLK_OK);
@@ -236,13 +236,19 @@ TEST(swap_moves_the_device_and_shrinking_is_checked_again)
 	rig_down(&g);
 }
 
-TEST(a_failed_swap_leaves_the_old_table_live)
+TEST(swap_moves_the_device_and_shrinking_is_checked_again)
+{
+	SUB(moving_and_shrinking(0));
+	SUB(moving_and_shrinking(RISER_NO_MEMBARRIER));
+}
+
+static void failing_swaps(uint32_t flags)
 {
 	struct riser_blk_channel *second;
 	struct fix_table *t;
 	struct rig g;
 
-	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME | flags, FIX_AT_ONCE));
 	CHECK_EQ(riser_blk_channel_open(g.b, g.x, 0, &second, &err), 0);
 	memset(g.buf, 7, sizeof(g.buf));
 	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 3, 1, g.buf, 0), RISER_BLK_OK);
@@ -266,6 +272,12 @@ TEST(a_failed_swap_leaves_the_old_table_live)
 	CHECK_EQ(fix_live_maps, 4);
 	riser_blk_channel_close(second);
 	rig_down(&g);
+}
+
+TEST(a_failed_swap_leaves_the_old_table_live)
+{
+	SUB(failing_swaps(0));
+	SUB(failing_swaps(RISER_NO_MEMBARRIER));
 }
 
 /* Two owners, each with I/O in flight; every swap brings a new leaf and closes the old one. */
@@ -330,17 +342,19 @@ static void *sleeper_main(void *arg)
 	return NULL;
 }
 
-TEST(rule_5_a_sleeping_owner_and_10000_swaps)
+static void swapping_for_a_sleeper(uint32_t flags, bool home)
 {
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
 	struct riser_work w = { NULL, wake_up };
 	struct riser_blk *b, *leaf;
 	uint32_t most = 0;
 	struct owner o = { 0 };
 	struct riser *r;
 
-	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
 	leaf = fix_leaf_new(r, "leaf", 64, FIX_AT_ONCE, 0);
 	b = fix_linear_new(r, "top", leaf, 8, 32, true);
+	fix_linear_set_home(b, home);
 	CHECK_EQ(riser_exec_new(r, &o.x, &err), 0);
 	CHECK_EQ(riser_blk_channel_open(b, o.x, 8, &o.c, &err), 0);
 	CHECK_EQ(pthread_create(&o.thread, NULL, sleeper_main, &o), 0);
@@ -358,6 +372,13 @@ TEST(rule_5_a_sleeping_owner_and_10000_swaps)
 	riser_blk_close(leaf);
 	CHECK_EQ(fix_live_maps, 0);
 	riser_free(r);
+}
+
+TEST(rule_5_a_sleeping_owner_and_10000_swaps)
+{
+	SUB(swapping_for_a_sleeper(0, false));
+	SUB(swapping_for_a_sleeper(RISER_NO_MEMBARRIER, false));
+	SUB(swapping_for_a_sleeper(0, true));
 }
 
 /* Rule 3: two owners, each swapping one level of the same stack while it does I/O on the top. */
@@ -386,13 +407,14 @@ static void *changer_main(void *arg)
 	return NULL;
 }
 
-TEST(rule_3_two_owners_swap_in_one_stack)
+static void two_owners_swap(uint32_t flags)
 {
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
 	static struct changer g[2];
 	struct riser_blk *leaf, *middle, *top;
 	struct riser *r;
 
-	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
 	leaf = fix_leaf_new(r, "leaf", 64, FIX_LATE, 0);
 	middle = fix_linear_new(r, "middle", leaf, 8, 48, true);
 	top = fix_linear_new(r, "top", middle, 4, 40, true);
@@ -421,6 +443,12 @@ TEST(rule_3_two_owners_swap_in_one_stack)
 	CHECK_EQ(fix_live_maps, 0);
 	CHECK_EQ(fix_bad, 0);
 	riser_free(r);
+}
+
+TEST(rule_3_two_owners_swap_in_one_stack)
+{
+	SUB(two_owners_swap(0));
+	SUB(two_owners_swap(RISER_NO_MEMBARRIER));
 }
 
 TEST_MAIN(CASE(suspended_io_waits_and_then_runs),

@@ -401,6 +401,45 @@ TEST(memory_of_the_leaf_is_found_behind_a_hop)
 	rig_down(&g);
 }
 
+static void used_then_stop(struct owner *o)
+{
+	while (!load_relaxed(&o->ios))
+		sched_yield();
+	owner_stop(o);
+}
+
+static struct riser_exec *called_in;
+
+static void remember(void *arg)
+{
+	called_in = fix_this;
+}
+
+/* With the home in a thread of its own: this one only asks. */
+TEST(a_call_runs_where_the_home_is)
+{
+	static struct owner o;
+	struct riser_blk *b, *leaf;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	leaf = fix_leaf_new(r, "leaf", 64, FIX_AT_ONCE, 0);
+	b = fix_linear_new(r, "top", leaf, 8, 32, true);
+	CHECK_EQ(blk_at_home(b, NULL, remember, NULL), 0);
+	CHECK(called_in == NULL);
+	fix_linear_set_home(b, true);
+	SUB(owner_start_on(&o, r, b));
+	for (unsigned i = 0; i < 100; i++) {
+		called_in = NULL;
+		CHECK_EQ(blk_at_home(b, NULL, remember, NULL), 0);
+		CHECK(called_in == o.x);
+	}
+	SUB(used_then_stop(&o));
+	riser_blk_close(b);
+	riser_blk_close(leaf);
+	riser_free(r);
+}
+
 /* What the swaps of the threads below turn the table into. */
 enum kind { ALWAYS_HOME, HOME_AND_BACK };
 
@@ -459,13 +498,6 @@ TEST(the_same_over_a_leaf_whose_owners_sleep)
 	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, HOME_AND_BACK, 300));
 }
 
-static void used_then_stop(struct owner *o)
-{
-	while (!load_relaxed(&o->ios))
-		sched_yield();
-	owner_stop(o);
-}
-
 /* Owners that come and go, the one of the home among them, while others do I/O and one swaps. */
 static void coming_and_going(uint32_t flags, enum fix_mode mode)
 {
@@ -516,7 +548,7 @@ TEST_MAIN(CASE(the_first_channel_has_the_home), CASE(a_batch_is_sent_before_a_sl
 	  CASE(a_suspended_device_changes_its_home_too), CASE(a_home_table_comes_and_goes),
 	  CASE(a_swap_without_channels_chooses_no_home),
 	  CASE(a_home_that_cannot_be_made_leaves_the_old_table),
-	  CASE(memory_of_the_leaf_is_found_behind_a_hop),
+	  CASE(memory_of_the_leaf_is_found_behind_a_hop), CASE(a_call_runs_where_the_home_is),
 	  CASE(swap_of_a_home_device_with_hops_in_the_ring),
 	  CASE(swap_between_home_and_not_with_hops_in_the_ring),
 	  CASE(the_same_over_a_leaf_whose_owners_sleep),

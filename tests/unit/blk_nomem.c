@@ -106,7 +106,7 @@ TEST(opening_says_when_there_is_no_memory)
 }
 
 /* Only the core's own steps: the fixture's table and maps are made with memory to spare. */
-TEST(a_swap_without_memory_leaves_the_old_table)
+static void swaps(bool home)
 {
 	struct riser_blk *leaf, *b;
 	struct riser_blk_channel *c;
@@ -123,6 +123,7 @@ TEST(a_swap_without_memory_leaves_the_old_table)
 	do {
 		struct fix_table *old = b->table, *t = fix_table_new(leaf, 16, 32);
 
+		t->home = home;
 		fix_countdown = &countdown;
 		fix_countdown_to = ++n;
 		rc = blk_swap(b, x, t, NS_PER_S, &err);
@@ -142,5 +143,79 @@ TEST(a_swap_without_memory_leaves_the_old_table)
 	SUB(finish());
 }
 
+TEST(a_swap_without_memory_leaves_the_old_table)
+{
+	SUB(swaps(false));
+	SUB(swaps(true));
+}
+
+/* Both for the first channel of a HOME table, whose home has to be made, and for one more. */
+TEST(a_home_without_memory_lets_no_channel_in)
+{
+	struct riser_blk_channel *c[2] = { NULL, NULL };
+	struct riser_blk *leaf, *b;
+	unsigned n = 0;
+
+	SUB(begin());
+	CHECK_EQ(riser_blk_open(r, "mem:1M", 0, &leaf, &err), 0);
+	b = fix_linear_new(r, "top", leaf, 8, 32, true);
+	fix_linear_set_home(b, true);
+	for (unsigned i = 0; i < 2; i++) {
+		int rc = -ENOMEM;
+
+		for (n = 0; rc; riser_exec_poll(x)) { /* a home that was made for nothing goes */
+			countdown = ++n;
+			rc = riser_blk_channel_open(b, x, 4, &c[i], &err);
+			countdown = 0;
+			CHECK(!rc || rc == -ENOMEM);
+		}
+		CHECK(n > 3);
+	}
+	CHECK_EQ(riser_blk_rw(c[1], RISER_BLK_FLUSH, 0, 0, NULL, 0), RISER_BLK_OK);
+	riser_blk_channel_close(c[0]);
+	riser_blk_channel_close(c[1]);
+	riser_blk_close(b);
+	riser_blk_close(leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	SUB(finish());
+}
+
+/* Nowhere to go for want of memory, a home stays; the next try finds some. */
+TEST(a_move_without_memory_is_tried_again)
+{
+	struct riser_blk_channel *c, *other;
+	struct riser_blk *leaf, *b;
+	struct riser_exec *y;
+	unsigned tries = 0;
+
+	SUB(begin());
+	CHECK_EQ(riser_exec_new(r, &y, &err), 0);
+	CHECK_EQ(riser_blk_open(r, "mem:1M", 0, &leaf, &err), 0);
+	b = fix_linear_new(r, "top", leaf, 8, 32, true);
+	fix_linear_set_home(b, true);
+	CHECK_EQ(riser_blk_channel_open(b, y, 4, &other, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(b, x, 4, &c, &err), 0);
+	blk_channel_close(other);
+	while (b->home->c.owner->x == y) {
+		struct blk_home *h = b->home;
+
+		countdown = ++tries;
+		riser_exec_poll(y);
+		countdown = 0;
+		h->not_before = 0; /* it would pause for a second */
+	}
+	CHECK(tries > 3);
+	CHECK(b->home->c.owner->x == x);
+	riser_exec_free(y);
+	CHECK_EQ(riser_blk_rw(c, RISER_BLK_FLUSH, 0, 0, NULL, 0), RISER_BLK_OK);
+	riser_blk_channel_close(c);
+	riser_blk_close(b);
+	riser_blk_close(leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	SUB(finish());
+}
+
 TEST_MAIN(CASE(opening_says_when_there_is_no_memory),
-	  CASE(a_swap_without_memory_leaves_the_old_table))
+	  CASE(a_swap_without_memory_leaves_the_old_table),
+	  CASE(a_home_without_memory_lets_no_channel_in),
+	  CASE(a_move_without_memory_is_tried_again))
