@@ -45,6 +45,7 @@ struct publication {
 	sigset_t before; /* the signal mask that a child gets */
 	int signals;
 	pid_t child;
+	bool group; /* @child leads a process group of its own */
 	int status; /* of the child, from waitpid() */
 	bool stop, child_ended;
 };
@@ -192,6 +193,8 @@ static void serve(struct publication *p)
 
 static void become_command(const struct publication *p)
 {
+	if (p->group)
+		setpgid(0, 0);
 	sigprocmask(SIG_SETMASK, &p->before, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setenv("uri", riser_publish_uri(p->p), 1);
@@ -203,6 +206,8 @@ static void become_command(const struct publication *p)
 static int start_command(struct publication *p)
 {
 	fflush(stdout);
+	/* At a terminal a group of its own would be one in the background, which may not read. */
+	p->group = !isatty(STDIN_FILENO);
 	p->child = fork();
 	if (p->child < 0) {
 		p->child = 0;
@@ -210,15 +215,21 @@ static int start_command(struct publication *p)
 	}
 	if (!p->child)
 		become_command(p);
+	/* Here too, so that it is done before anybody may want to signal the group. */
+	if (p->group)
+		setpgid(p->child, p->child);
 	return 0;
 }
 
-/* The user stopped us while the command runs: it goes first, so that it sees a working device. */
+/*
+ * The user stopped us while the command runs: it goes first, with all that it started, so that it
+ * sees a working device.
+ */
 static void end_command(struct publication *p)
 {
 	if (!p->child || p->child_ended)
 		return;
-	kill(p->child, SIGTERM);
+	kill(p->group ? -p->child : p->child, SIGTERM);
 	p->stop = false;
 	serve(p);
 }

@@ -70,6 +70,27 @@ ends_the_command_first()
 	[ "$code" = 9 ] || { echo "exit code $code"; return 1; }
 }
 
+# What the command started in turn ends with it.
+ends_what_the_command_started()
+{
+	local pid code=0
+
+	rm -f where
+	"$riser" publish disk nbd: --run 'sleep 60 & sleep 60 | (echo "$!" >where; cat)' </dev/null &
+	pid=$!
+	started where
+	kill "$pid"
+	wait "$pid" || code=$?
+	[ "$code" = 143 ] || { echo "exit code $code"; return 1; }
+	for _ in $(seq 100); do
+		[ -e "/proc/$(cat where)" ] || return 0
+		sleep 0.1
+	done
+	echo 'still there'
+	kill "$(cat where)"
+	return 1
+}
+
 # What one process writes to, another does not; any number read it.
 writes_alone()
 {
@@ -173,6 +194,7 @@ try 'SIGTERM stops cleanly' stops TERM disk
 try 'SIGHUP stops cleanly' stops HUP disk
 try 'SIGTERM stops what has a thread' stops TERM 'model:nvme?mode=thread'
 try 'a signal ends the command while it is still served' ends_the_command_first
+try 'a signal ends what the command started' ends_what_the_command_started
 try 'what is written to is held' writes_alone
 try 'a file is published read-only beside others' reads_with_others
 try 'a stale socket is replaced' replaces_a_stale_socket
