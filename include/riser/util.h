@@ -20,8 +20,9 @@ extern "C" {
 RISER_API int riser_parse_u64(const char *s, uint64_t *out);
 
 /**
- * riser_parse_size - a number of bytes such as 4096, 64K, 1MiB, 2T
- * @s: a number with an optional binary suffix K, M, G, T, P, which "iB" or "B" may follow
+ * riser_parse_size - a number of bytes such as 4096, 64K, 1MiB, 1.5T
+ * @s: a number with an optional binary suffix K, M, G, T, P, which "iB" or "B" may follow; with a
+ *	decimal fraction if what comes out is a whole number of bytes
  * @out: bytes
  *
  * Return: 0, -EINVAL, or -ERANGE above 2^64 - 1.

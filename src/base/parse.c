@@ -52,31 +52,68 @@ int parse_u64(const char *s, uint64_t *out)
 	return 0;
 }
 
+/* 0.part / unit; unit is a power of ten. */
+struct fraction {
+	uint64_t part, unit;
+};
+
+/* ".5". Fifteen digits, so that 1024 times as much still has room. */
+static int fraction(const char **s, struct fraction *f)
+{
+	const char *p = *s + 1;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (f->unit == 1000000000000000)
+			return -EINVAL;
+		f->unit *= 10;
+		f->part = 10 * f->part + (uint64_t)(*p - '0');
+	}
+	if (p == *s + 1)
+		return -EINVAL;
+	*s = p;
+	return 0;
+}
+
+/* @v and @f 1024 times as large. */
+static int times_1024(uint64_t *v, struct fraction *f)
+{
+	uint64_t part = f->part << 10;
+
+	f->part = part % f->unit;
+	if (__builtin_mul_overflow(*v, (uint64_t)1024, v) ||
+	    __builtin_add_overflow(*v, part / f->unit, v))
+		return -ERANGE;
+	return 0;
+}
+
 int parse_size(const char *s, uint64_t *out)
 {
 	static const char suffixes[] = "kmgtp";
+	struct fraction f = { .unit = 1 };
+	bool hex = s[0] == '0' && (s[1] | 32) == 'x';
 	uint64_t v;
-	unsigned shift = 0;
 	const char *at;
 	int rc = digits(&s, &v);
 
+	if (!rc && *s == '.' && !hex)
+		rc = fraction(&s, &f);
 	if (rc)
 		return rc;
 	at = *s ? strchr(suffixes, *s | 32) : NULL;
 	if (at) {
-		shift = 10 * (unsigned)(at - suffixes + 1);
+		for (const char *p = suffixes; p <= at && !rc; p++)
+			rc = times_1024(&v, &f);
 		s++;
 		if (!strcasecmp(s, "iB") || !strcasecmp(s, "B"))
 			s += strlen(s);
 	} else if (!strcasecmp(s, "B")) {
 		s++;
 	}
-	if (*s)
+	if (*s || (!rc && f.part))
 		return -EINVAL;
-	if (v > UINT64_MAX >> shift)
-		return -ERANGE;
-	*out = v << shift;
-	return 0;
+	if (!rc)
+		*out = v;
+	return rc;
 }
 
 int parse_bool(const char *s, bool *out)

@@ -90,6 +90,7 @@ json_tells_bytes()
 	fresh
 	gives 4194304 'j["bytes"]' copy disk mem:4M --json
 	gives 524288 'j["bytes"]' zero mem:1M --length 512K --json
+	gives 1572864 'j["bytes"]' zero mem:1.5M --offset 0.0K --json
 	gives 4194304 'j["bytes"]' verify disk disk --json
 	gives True 'j["equal"]' verify disk disk --json
 	gives 0 'j["bytes"]' flush disk --json

@@ -44,7 +44,18 @@ TEST(sizes)
 	SUB(size_is("3GB", 3ull << 30));
 	SUB(size_is("0x10K", 16384));
 	SUB(size_is("16383P", 16383ull << 50));
+	SUB(size_is("1.5G", 3ull << 29));
+	SUB(size_is("0.50KiB", 512));
+	SUB(size_is("2.0", 2));
+	SUB(size_is("16383.9990234375P", (16384ull << 50) - (1ull << 40)));
 	CHECK_EQ(parse_size("16384P", &v), -ERANGE);
+	CHECK_EQ(parse_size("0.1K", &v), -EINVAL); /* no whole number of bytes */
+	CHECK_EQ(parse_size("1.5", &v), -EINVAL);
+	CHECK_EQ(parse_size("1.K", &v), -EINVAL);
+	CHECK_EQ(parse_size(".5K", &v), -EINVAL);
+	CHECK_EQ(parse_size("0x1.8K", &v), -EINVAL);
+	CHECK_EQ(parse_size("1.5.5K", &v), -EINVAL);
+	CHECK_EQ(parse_size("0.0000000000000001P", &v), -EINVAL);
 	CHECK_EQ(parse_size("1Q", &v), -EINVAL);
 	CHECK_EQ(parse_size("1KK", &v), -EINVAL);
 	CHECK_EQ(parse_size("K", &v), -EINVAL);
