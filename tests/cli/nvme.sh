@@ -81,6 +81,16 @@ commands_do_what_they_say()
 	says 0 '' nvme reset "$on"
 }
 
+# Erased, and with the blocks that it had.
+format_keeps_the_format()
+{
+	random disk 1048576
+	gives 1 'j["lbaf"]' nvme format 'model:nvme?backing=disk&block=4096' --json
+	cmp -n 1048576 disk /dev/zero
+	gives 0 'j["lbaf"]' nvme format 'model:nvme?backing=disk&block=512' --json
+	gives 1 'j["lbaf"]' nvme format 'model:nvme?namespaces=2&block2=4096' -n 2 --json
+}
+
 passes_commands_through()
 {
 	"$riser" nvme id-ctrl model:nvme -b >raw
@@ -106,6 +116,7 @@ try 'id-ns and list-ns' identifies_namespaces
 try 'logs' reads_logs
 try 'features' features
 try 'each I/O verb does what it says' commands_do_what_they_say
+try 'format keeps the format' format_keeps_the_format
 try 'passthru' passes_commands_through
 
 refuses 2 "riser nvme: unknown verb 'id-ctlr'; did you mean 'id-ctrl'?" nvme id-ctlr model:nvme
@@ -132,7 +143,10 @@ refuses 4 'riser nvme write: missing cannot be read: No such file or directory' 
 	nvme write model:nvme -d missing
 refuses 2 'riser nvme dsm: --blocks and --slbs * want lists of equally many numbers, 1 to 256' \
 	nvme dsm model:nvme --slbs=1,2 --blocks=1
-refuses 2 'riser nvme format: missing --lbaf or --block-size' nvme format model:nvme
+refuses 2 'riser nvme format: --lbaf and --block-size exclude each other' \
+	nvme format model:nvme -l 1 -b 512
+refuses 2 'riser nvme format: * has several namespaces, each with a format to keep: *' \
+	nvme format 'model:nvme?namespaces=2'
 refuses 1 'riser nvme format: model:nvme has no format with blocks of 1024 bytes' \
 	nvme format model:nvme -b 1K
 refuses 4 'riser nvme id-ctrl: *: not ready (CSTS.RDY) within CAP.TO of being enabled' \

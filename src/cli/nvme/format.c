@@ -27,6 +27,42 @@ static int find_format(struct nvme_dev *n, struct args *a)
 			(unsigned long long)a->block_size);
 }
 
+/* The namespace that is meant, where there is a format to be kept. */
+static int only_namespace(struct nvme_dev *n, uint32_t *nsid)
+{
+	riser_le32 list[1024];
+	int rc;
+
+	if (*nsid != RISER_NVME_NSID_ALL)
+		return 0;
+	rc = riser_nvme_identify(n->ctrl, n->c->x, RISER_NVME_CNS_ACTIVE_NS, 0, 0, 0, list);
+	if (rc)
+		return nvme_fail(n, "identify namespace list", rc);
+	if (le32(list[1]))
+		return cli_fail(n->c, CLI_USAGE,
+				"%s has several namespaces, each with a format to keep: choose one "
+				"with --namespace-id, or a format for all",
+				n->uri);
+	*nsid = le32(list[0]) ? le32(list[0]) : 1;
+	return 0;
+}
+
+/* FLBAS also says whether metadata extends the data (§5.17.2.1). */
+static int keep_format(struct nvme_dev *n, struct args *a)
+{
+	uint32_t nsid = a->nsid;
+	struct riser_nvme_id_ns id;
+	int rc = only_namespace(n, &nsid);
+
+	if (!rc)
+		rc = nvme_identify_ns(n, nsid, &id);
+	if (rc)
+		return rc;
+	a->lbaf = RISER_NVME_FLBAS_INDEX(id.flbas);
+	a->ms |= id.flbas >> 4 & 1;
+	return 0;
+}
+
 static void print_text(const void *what)
 {
 	const struct args *a = what;
@@ -55,6 +91,8 @@ static int act(struct nvme_dev *n, void *args)
 	a->nsid = from_uri ? from_uri : RISER_NVME_NSID_ALL;
 	if (a->block_size)
 		rc = find_format(n, a);
+	else if (a->lbaf == UINT32_MAX)
+		rc = keep_format(n, a);
 	if (rc)
 		return rc;
 	cmd.sqe.nsid = riser_le32_of(a->nsid);
@@ -77,8 +115,6 @@ static int check_args(struct cli *c, void *args)
 
 	if (a->lbaf != UINT32_MAX && a->block_size)
 		return cli_fail(c, CLI_USAGE, "--lbaf and --block-size exclude each other");
-	if (a->lbaf == UINT32_MAX && !a->block_size)
-		return cli_fail(c, CLI_USAGE, "missing --lbaf or --block-size");
 	if (a->lbaf != UINT32_MAX && a->lbaf > 63)
 		return cli_fail(c, CLI_USAGE, "--lbaf wants 0 to 63");
 	if (a->ses > 2 || a->pi > 3 || a->pil > 1 || a->ms > 1)
@@ -97,7 +133,7 @@ static int run(struct cli *c)
 static const struct opt opts[] = {
 	OPT_NSID("default: the URI's nsid=, or all"),
 	{ "lbaf", 'l', OPT_IS_NUM32(struct args, lbaf), "NUM",
-	  "which format, as id-ns lists them" },
+	  "which format, as id-ns lists them; default the present one" },
 	{ "block-size", 'b', OPT_IS_BYTES(struct args, block_size), "SIZE",
 	  "or the one with such blocks" },
 	{ "ses", 's', OPT_IS_NUM32(struct args, ses), "NUM",
