@@ -157,6 +157,9 @@ int cli_exit_of(int err);
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The library refused with @rc and left a sentence in c->err. */
 int cli_fail_err(struct cli *c, int rc);
+/* Standard output is to carry data. Return: 0, or CLI_USAGE when it is a terminal, after saying what
+ * may be given instead. */
+int cli_check_stdout(struct cli *c, const char *instead);
 /* Flush stdout; a reader that went away fails quietly. Return: @code, or the failure's. */
 int cli_finish(struct cli *c, int code);
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int cli_exit_of(int err)
 {
@@ -52,6 +53,15 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 int cli_fail_err(struct cli *c, int rc)
 {
 	return cli_fail(c, cli_exit_of(rc), "%s", *c->err.text ? c->err.text : strerror(-rc));
+}
+
+int cli_check_stdout(struct cli *c, const char *instead)
+{
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	return cli_fail(c, CLI_USAGE,
+			"standard output is a terminal: add '> FILE' or '| xxd', or give %s",
+			instead);
 }
 
 int cli_finish(struct cli *c, int code)

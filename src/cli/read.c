@@ -5,6 +5,7 @@
 
 struct args {
 	uint64_t offset, length;
+	bool force;
 };
 
 static int run(struct cli *c)
@@ -14,6 +15,8 @@ static int run(struct cli *c)
 	struct flow f = { .from = &d, .out = STDOUT_FILENO };
 	int rc = cli_parse(c, &a);
 
+	if (!rc && !a.force)
+		rc = cli_check_stdout(c, "--force");
 	if (!rc)
 		rc = dev_open(c, &d, c->arg[0], 0, 0);
 	if (!rc)
@@ -30,6 +33,7 @@ static int run(struct cli *c)
 static const struct opt opts[] = {
 	{ "offset", 0, OPT_IS_BYTES(struct args, offset), "SIZE", "where to begin; default 0" },
 	{ "length", 0, OPT_IS_BYTES(struct args, length), "SIZE", "how much; default to the end" },
+	{ "force", 'f', OPT_IS_BOOL(struct args, force), NULL, "even to a terminal" },
 	{ 0 },
 };
 

@@ -54,6 +54,41 @@ quiet_pipe()
 	[ ! -s err ] || { cat err; return 1; }
 }
 
+# at_terminal ARG…: riser ARG… with a terminal for standard output, what it says on stderr in err
+at_terminal()
+{
+	python3 - "$riser" "$@" >seen 2>err <<-'END'
+		import os, pty, subprocess, sys
+		ours, theirs = pty.openpty()
+		riser = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=theirs)
+		os.close(theirs)
+		seen = b""
+		try:
+		    while chunk := os.read(ours, 65536):
+		        seen += chunk
+		except OSError:
+		    pass
+		os.write(1, seen)
+		sys.exit(riser.wait())
+	END
+}
+
+spares_terminals()
+{
+	local code=0 sentence="standard output is a terminal: add '> FILE' or '| xxd', or give"
+
+	at_terminal read mem:1M --length 512 || code=$?
+	[ "$code" = 2 ] && [ ! -s seen ]
+	grep -qxF "riser read: $sentence --force" err
+	at_terminal read mem:1M --length 512 --force
+	[ "$(wc -c <seen)" = 512 ]
+	code=0
+	at_terminal nvme read model:nvme || code=$?
+	[ "$code" = 2 ] && grep -qxF "riser nvme read: $sentence --data FILE" err
+	at_terminal nvme read model:nvme --data out
+	[ "$(wc -c <out)" = 512 ]
+}
+
 doctor_changes_nothing_and_remedies()
 {
 	gives True 'all(c["level"] != "red" or c["remedy"] for c in j["checks"])' doctor --json
@@ -66,6 +101,7 @@ try 'the examples name verbs' examples_parse
 try 'every verb has help' every_verb_has_help
 try 'every verb takes --json' every_verb_takes_json
 try 'version says what the library is' gives True 'j["version"].count(".") == 2' version --json
+try 'a terminal is spared' spares_terminals
 try 'doctor remedies each red line' doctor_changes_nothing_and_remedies
 try 'list knows the schemes' gives True \
 	'{"file", "mem", "null"} <= set(j["schemes"]["block"])' list --json

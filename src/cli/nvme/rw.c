@@ -112,9 +112,18 @@ static int act(struct nvme_dev *n, void *args)
 	return rc ? rc : transfer(n, a);
 }
 
+static int check_args(struct cli *c, void *args)
+{
+	const struct args *a = args;
+
+	if (a->opcode != RISER_NVME_IO_READ || a->file)
+		return 0;
+	return cli_check_stdout(c, "--data FILE");
+}
+
 int rw_run(struct cli *c, uint8_t opcode, const char *name)
 {
 	struct args a = { .size = UINT64_MAX, .opcode = opcode, .name = name };
 
-	return nvme_run(c, &a, opcode == RISER_NVME_IO_WRITE ? NVME_WRITE : 0, NULL, act);
+	return nvme_run(c, &a, opcode == RISER_NVME_IO_WRITE ? NVME_WRITE : 0, check_args, act);
 }
