@@ -139,6 +139,8 @@ const struct cmd *cli_find(const struct cmd *const *cmds, const char *name);
 /* Find the subcommand that the words name, going down into @cmd->subs. Fills c->cmd, verb, argc,
  * argv. Return: 0, or CLI_USAGE after saying what is wrong. */
 int cli_resolve(struct cli *c, const struct cmd *const *cmds, int argc, char **argv);
+/* Is @word behind the verb, before a "--"? */
+bool cli_has_word(const struct cli *c, const char *word);
 /* Make c->r and c->x, once. */
 int cli_context(struct cli *c);
 
@@ -157,8 +159,8 @@ int cli_exit_of(int err);
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The library refused with @rc and left a sentence in c->err. */
 int cli_fail_err(struct cli *c, int rc);
-/* Standard output is to carry data. Return: 0, or CLI_USAGE when it is a terminal, after saying what
- * may be given instead. */
+/* Standard output is to carry data. Return: 0, or CLI_USAGE when it is a terminal, after saying
+ * what may be given instead. */
 int cli_check_stdout(struct cli *c, const char *instead);
 /* Flush stdout; a reader that went away fails quietly. Return: @code, or the failure's. */
 int cli_finish(struct cli *c, int code);

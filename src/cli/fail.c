@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/* How the command fails: one sentence on stderr, and an exit code that a script can trust. */
+/* How the command fails: one sentence on stderr, or JSON, and an exit code for scripts to trust. */
 #include "cli/cli.h"
+#include "cli/json.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,17 +37,42 @@ int cli_exit_of(int err)
 	}
 }
 
+/* As an object of one line. Standard output may hold what was done before the failure. */
+static void print_json(const struct cli *c, int code, const char *fmt, va_list ap)
+{
+	char text[4096];
+	struct json j;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	json_init(&j, stderr);
+	j.one_line = true;
+	json_object(&j, NULL);
+	json_str(&j, "verb", c->verb);
+	json_str(&j, "error", text);
+	json_i64(&j, "exit_code", code);
+	json_end(&j);
+}
+
+static void print_text(const struct cli *c, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "riser%s%s: ", *c->verb ? " " : "", c->verb);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
 int cli_fail(struct cli *c, int code, const char *fmt, ...)
 {
 	va_list ap;
 
 	/* What was printed before the failure comes before its sentence. */
 	fflush(stdout);
-	fprintf(stderr, "riser%s%s: ", *c->verb ? " " : "", c->verb);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	/* The options may not have been read yet. */
+	if (c->format == FORMAT_JSON || cli_has_word(c, "--json"))
+		print_json(c, code, fmt, ap);
+	else
+		print_text(c, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	return code;
 }
 

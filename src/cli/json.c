@@ -51,11 +51,19 @@ static void quoted(FILE *f, const char *text, size_t len)
 	fputc('"', f);
 }
 
+static void new_line(struct json *j)
+{
+	if (!j->one_line)
+		fprintf(j->f, "\n%*s", 2 * (int)j->depth, "");
+}
+
 /* What comes before a value: comma, new line, indentation, key. */
 static void lead(struct json *j, const char *key)
 {
+	if (j->depth && !j->first)
+		fputs(j->one_line ? ", " : ",", j->f);
 	if (j->depth)
-		fprintf(j->f, "%s\n%*s", j->first ? "" : ",", 2 * (int)j->depth, "");
+		new_line(j);
 	j->first = false;
 	if (key) {
 		quoted(j->f, key, strlen(key));
@@ -87,7 +95,7 @@ void json_end(struct json *j)
 	assert(j->depth);
 	j->depth--;
 	if (!j->first)
-		fprintf(j->f, "\n%*s", 2 * (int)j->depth, "");
+		new_line(j);
 	fputc(j->closer[j->depth], j->f);
 	j->first = false;
 	if (!j->depth)

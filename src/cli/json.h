@@ -14,6 +14,7 @@ struct json {
 	FILE *f;
 	unsigned depth;
 	bool first;
+	bool one_line; /* the caller's: no new lines between members */
 	char closer[JSON_DEPTH_MAX];
 };
 

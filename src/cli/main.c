@@ -93,10 +93,10 @@ int cli_context(struct cli *c)
 	return rc ? cli_fail_err(c, rc) : 0;
 }
 
-static bool wants_help(const struct cli *c)
+bool cli_has_word(const struct cli *c, const char *word)
 {
 	for (int i = 0; i < c->argc && strcmp(c->argv[i], "--"); i++)
-		if (!strcmp(c->argv[i], "--help") || !strcmp(c->argv[i], "-h"))
+		if (!strcmp(c->argv[i], word))
 			return true;
 	return false;
 }
@@ -115,10 +115,12 @@ static int run(struct cli *c, int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version"))
 		argv[1] += 2;
+	c->argc = argc - 1;
+	c->argv = argv + 1;
 	rc = cli_resolve(c, cli_commands, argc - 1, argv + 1);
 	if (rc)
 		return rc;
-	if (wants_help(c)) {
+	if (cli_has_word(c, "--help") || cli_has_word(c, "-h")) {
 		cli_print_help(c->cmd, c->verb);
 		return CLI_OK;
 	}

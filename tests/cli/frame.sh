@@ -44,6 +44,33 @@ every_verb_takes_json()
 	done
 }
 
+# fails CODE VERB SENTENCE ARG…: with one line of JSON on stderr, and nothing on stdout
+fails()
+{
+	local code=0
+
+	"$riser" "${@:4}" >out 2>err || code=$?
+	[ "$code" = "$1" ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ]
+	python3 - "$@" <<-'END'
+		import json, sys
+		with open("err") as f:
+		    assert json.load(f) == {"verb": sys.argv[2], "error": sys.argv[3],
+		                            "exit_code": int(sys.argv[1])}
+	END
+}
+
+fails_in_json()
+{
+	fails 4 info 'cannot open no"such: No such file or directory' info 'no"such' --json
+	fails 2 read 'missing argument URI (riser read URI)' read --json
+	fails 2 '' "unknown verb 'raed'; did you mean 'read'?" raed --json
+	fails 2 nvme "unknown verb 'list' (riser nvme --help lists them)" nvme list --json
+	fails 4 'nvme id-ns' \
+		'identify namespace on model:nvme failed: Invalid Namespace or Format (0x400b)' \
+		nvme id-ns model:nvme -n 9 -o json
+	says 4 "riser publish: cannot open --json: *" publish -- --json nbd:
+}
+
 quiet_pipe()
 {
 	local code=0
@@ -101,6 +128,7 @@ try 'the examples name verbs' examples_parse
 try 'every verb has help' every_verb_has_help
 try 'every verb takes --json' every_verb_takes_json
 try 'version says what the library is' gives True 'j["version"].count(".") == 2' version --json
+try 'failures are told in JSON too' fails_in_json
 try 'a terminal is spared' spares_terminals
 try 'doctor remedies each red line' doctor_changes_nothing_and_remedies
 try 'list knows the schemes' gives True \
