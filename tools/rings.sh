@@ -100,6 +100,17 @@ mutants()
 	report mutants $((SECONDS - start)) $counts
 }
 
+# fuzz [OPTION…]: the targets, as tests/fuzz/run is told, and what their corpora cover
+fuzz()
+{
+	local start=$SECONDS log=$out/fuzz.log
+
+	tests/fuzz/run "$@" >"$log" 2>&1 || true
+	report fuzz $((SECONDS - start)) "$(grep -c '^ok [^#]*$' "$log")" \
+		"$(grep -c '^not ok' "$log")" "$(grep -c '^ok .*# SKIP' "$log")"
+	grep -E '^# [a-z_]+: [0-9.]+ %' "$log" || true
+}
+
 # The two builds that both commands test.
 build_asan()
 {
