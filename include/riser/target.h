@@ -10,7 +10,8 @@
  *
  * A target is HOME unless it says RISER_TARGET_PARALLEL: all of an instance's functions then run in
  * one thread at a time, so that it may keep its state without locks. A PARALLEL target's map runs
- * in many threads at once, beside its message and status.
+ * in many threads at once, beside its message and status; a constructor whose arguments make that
+ * impossible sets riser_target.home.
  *
  * Sectors are 512 bytes.
  */
@@ -127,7 +128,7 @@ RISER_API int riser_args_range(struct riser_args *a, struct riser_target *t, uin
  * enum riser_target_verdict - what map did with an I/O
  * @RISER_TARGET_REMAPPED: riser_target_remap() was called: it goes on below
  * @RISER_TARGET_SUBMITTED: the target keeps it, and will call riser_target_go() or
- *	riser_target_end(), from map or from poll of the same instance
+ *	riser_target_end(), from map, end_io or poll of the same instance
  * @RISER_TARGET_DONE: finished, io->status (enum riser_blk_status) says how
  */
 enum riser_target_verdict {
@@ -187,6 +188,7 @@ enum riser_status_type { RISER_STATUS_INFO, RISER_STATUS_TABLE };
 #define RISER_TARGET_SINGLETON (1u << 1) /* alone in its table */
 #define RISER_TARGET_IMMUTABLE (1u << 2) /* a table with it is replaced by its like alone */
 #define RISER_TARGET_WILDCARD  (1u << 3) /* may replace and be replaced by an immutable one */
+#define RISER_TARGET_CUT_ALL   (1u << 4) /* max_io cuts discards and write-zeroes too */
 
 /**
  * struct riser_target_ops - a kind of target
@@ -199,7 +201,9 @@ enum riser_status_type { RISER_STATUS_INFO, RISER_STATUS_TABLE };
  * @summary: one line
  * @ctr: read the arguments, set t->priv and the counts
  * @dtr: the reverse; called with what a failed @ctr left too. NULL: free(t->priv)
- * @map: an I/O; see enum riser_target_verdict. NULL where @shape says it all
+ * @map: an I/O; see enum riser_target_verdict. NULL where @shape says it all. It may put other
+ *	memory in io->iov, iovcnt and iov_off, such as riser_mem_alloc() gave the constructor, where
+ *	@end_io puts back what was there
  * @end_io: an I/O that was remapped ended with io->status, which may be changed; io->sector is what
  *	map got, @data what riser_target_data() stored. Return true to keep it, for
  *	riser_target_go() again or riser_target_end(). NULL: nothing
@@ -247,6 +251,7 @@ struct riser_target_ops {
  * @num_flush: how many copies of a flush it gets; a constructor finds 0
  * @num_discard: of a discard; 0: not supported
  * @num_zeroes: of a write-zeroes; 0: not supported
+ * @home: this instance is HOME, although its kind is RISER_TARGET_PARALLEL
  * @core: the library's
  */
 struct riser_target {
@@ -259,6 +264,7 @@ struct riser_target {
 	uint16_t num_flush;
 	uint16_t num_discard;
 	uint16_t num_zeroes;
+	bool home;
 	void *core;
 };
 

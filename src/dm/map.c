@@ -138,6 +138,11 @@ static inline bool by_block(const struct riser_blk_io *io)
 	return io->op != RISER_BLK_DISCARD && io->op != RISER_BLK_WRITE_ZEROES;
 }
 
+static inline bool max_io_cuts(const struct riser_target *t, const struct riser_blk_io *io)
+{
+	return t->max_io && (by_block(io) || t->ops->flags & RISER_TARGET_CUT_ALL);
+}
+
 static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 {
 	struct dm_map *m = container_of(map, struct dm_map, map);
@@ -168,7 +173,7 @@ static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 		io->status = RISER_BLK_IOERR;
 		return BLK_DONE;
 	default:
-		if (e->target->max_io && by_block(io) &&
+		if (max_io_cuts(e->target, io) &&
 		    io->count > e->target->max_io - (uint32_t)(within % e->target->max_io))
 			return BLK_CUT;
 		return to_target(e->target, io);
@@ -187,9 +192,9 @@ static uint32_t dm_span(struct blk_map *map, const struct riser_blk_io *io, uint
 		left = min_of(left, stripe_of(e->stripes, e->base + within, &leg, &at));
 	else if (e->kind == DM_STRIPED)
 		*copies = e->stripes->n;
-	else if (e->kind == DM_TARGET && by_block(io) && e->target->max_io)
+	if (e->kind == DM_TARGET && max_io_cuts(e->target, io))
 		left = min_of(left, e->target->max_io - within % e->target->max_io);
-	else if (e->kind == DM_TARGET && !by_block(io))
+	if (e->kind == DM_TARGET && !by_block(io))
 		*copies = io->op == RISER_BLK_DISCARD ? e->target->num_discard
 						      : e->target->num_zeroes;
 	/* What a target does to the data is its own affair: all is data there. */

@@ -315,7 +315,7 @@ static int line(struct dm_parser *p, struct dm_table *t)
 		blame(p, 3 + (args.at ? args.at - 1 : 0));
 		return err_prefix(p->err, rc, "%s", n->ops->name);
 	}
-	t->home |= !(n->ops->flags & RISER_TARGET_PARALLEL);
+	t->home |= n->home || !(n->ops->flags & RISER_TARGET_PARALLEL);
 	t->sectors += n->len;
 	return 0;
 }
