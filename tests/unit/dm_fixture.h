@@ -139,4 +139,64 @@ static inline int dm_try(const char *table)
 	return rc;
 }
 
+/* An I/O that nobody waits for. */
+struct dm_op {
+	bool done;
+	int status;
+	uint64_t at; /* when it was done */
+};
+
+static void dm_op_done(struct riser_blk_io *io)
+{
+	struct dm_op *op = io->user;
+
+	op->done = true;
+	op->status = io->status;
+	op->at = riser_now(r);
+	riser_blk_io_put(io);
+}
+
+static inline void dm_start(struct dm_op *o, struct dm_way *w, enum riser_blk_op op,
+			    uint64_t sector, uint32_t count, void *buf, unsigned flags)
+{
+	struct riser_blk_io *io = riser_blk_io_get(w->c);
+
+	*o = (struct dm_op){ .status = -1 };
+	io->op = (uint8_t)op;
+	io->flags = (uint8_t)flags;
+	io->sector = sector;
+	io->count = count;
+	io->one = (struct iovec){ buf, (size_t)count * 512 };
+	io->iov = &io->one;
+	io->iovcnt = buf ? 1 : 0;
+	io->iov_off = 0;
+	io->done = dm_op_done;
+	io->user = o;
+	riser_blk_submit(io);
+}
+
+/* Everything that is ready, and no time passes. */
+static inline void dm_settle(void)
+{
+	while (riser_exec_poll(x) > 0)
+		;
+}
+
+/* All that happens until then. */
+static inline void dm_until(uint64_t t)
+{
+	while (riser_now(r) < t)
+		riser_exec_wait(x, t - riser_now(r));
+	dm_settle();
+}
+
+/* What a table says that is wrong: the line is the first. */
+#define DM_WRONG(table, errno_, column_, says)                                                     \
+	do {                                                                                       \
+		CHECK_EQ(dm_try(table), errno_);                                                   \
+		CHECK_HAS(err.text, says);                                                         \
+		CHECK_EQ(where.line, 1);                                                           \
+		CHECK_EQ(where.column, column_);                                                   \
+	} while (0)
+
 #endif
