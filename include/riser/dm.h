@@ -29,6 +29,7 @@ struct riser_dm;
 
 /* Flags of riser_dm_create(). */
 #define RISER_DM_READONLY (1u << 0) /* tables open their devices for reading */
+#define RISER_DM_OPAQUE   (1u << 1) /* tables above do not pass it by, see riser_dm_info.skips */
 
 /**
  * struct riser_dm_where - the place of an error in a table
@@ -47,7 +48,7 @@ struct riser_dm_where {
  * @r: the context
  * @name: at most 127 bytes, without '/'; NULL: none, and "dm:" does not reach it
  * @uuid: at most 128 bytes; NULL or "": none
- * @flags: RISER_DM_READONLY
+ * @flags: RISER_DM_READONLY, RISER_DM_OPAQUE
  * @out: the device; take it away with riser_dm_remove()
  * @err: filled on failure; may be NULL
  *

@@ -193,8 +193,8 @@ struct blk_child {
  * struct blk_map - one owner's way through a device
  *
  * Embedded by drivers and targets. The fast fields describe one extent over the whole device; a
- * fast_max of 0 sends everything through ops->map: plain reads and writes of up to map_max sectors
- * at once, the rest after every check.
+ * fast_max of 0 sends everything to @fast, which is blk_slow() unless a layer has a shorter way for
+ * what is plain: a read or write without flags, within limits and device, and a frame is free.
  */
 struct blk_map {
 	void (*submit)(struct blk_map *m, struct riser_blk_io *io); /* a leaf's, or a hop's */
@@ -202,9 +202,10 @@ struct blk_map {
 	const struct blk_ops *ops;
 	struct riser_blk *b;
 	struct riser_blk_channel *c;
-	uint32_t fast_max, map_max;
+	uint32_t fast_max;
 	uint64_t fast_base;
 	struct riser_blk_channel *fast_lower;
+	void (*fast)(struct blk_map *m, struct riser_blk_io *io);
 	struct riser_blk_channel **lowers;
 	unsigned nlowers;
 	unsigned nflush;        /* of a layer: into how many a flush fans out */
@@ -230,7 +231,6 @@ struct riser_blk_channel {
 	struct blk_owner *owner;
 
 	uint32_t align_mask; /* in sectors: logical block - 1 */
-	uint32_t map_max;    /* sectors; what a layer's map takes without further checks */
 	uint16_t fast_kinds; /* op | flags << 8 up to which an I/O is fast */
 	bool started;
 	struct riser_blk_io *pool;

@@ -29,6 +29,7 @@ void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_chann
 	m->b = blk_get(b);
 	m->c = c;
 	m->nflush = 1;
+	m->fast = blk_slow;
 	list_init(&m->active);
 	if (b->ops->submit)
 		m->fast_max = b->limits.max_sectors ? b->limits.max_sectors : UINT32_MAX;
@@ -103,7 +104,6 @@ void channel_set_map(struct riser_blk_channel *c, struct blk_map *m)
 	c->align_mask = (b->limits.logical_block >> RISER_SECTOR_SHIFT) - 1;
 	c->fast_kinds = b->read_only ? RISER_BLK_READ : RISER_BLK_WRITE;
 	c->fast_max = (uint32_t)max;
-	c->map_max = (uint32_t)min_of((uint64_t)m->map_max, b->sectors);
 	c->fast_base = m->fast_base;
 	c->fast_lower = m->fast_lower;
 }

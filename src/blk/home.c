@@ -126,8 +126,8 @@ int hop_map_new(struct riser_blk_channel *c, struct blk_home *home, struct blk_m
 	blk_map_init(&m->map, c->b, c);
 	m->map.ops = &hop_ops;
 	m->map.submit = home->c.owner == c->owner ? step_over : hop;
+	m->map.fast = m->map.submit; /* the home checks, and cuts */
 	m->map.fast_max = 0;
-	m->map.map_max = c->b->limits.max_sectors ? c->b->limits.max_sectors : UINT32_MAX;
 	m->home = &home->c;
 	m->there.to = home->c.owner->x;
 	m->there.arrived = arrived;

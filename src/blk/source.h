@@ -199,6 +199,26 @@ int blk_resume(struct riser_blk *b, struct riser_exec *x, struct riser_err *err)
 int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t timeout_ns,
 	     struct riser_err *err);
 
+/* For blk_map.fast: an I/O at @m's level that is counted in. Every check, then ops->map. */
+void blk_slow(struct blk_map *m, struct riser_blk_io *io);
+
+/*
+ * For blk_map.fast, where the level has a free frame: push it, and on to @lower at @sector there.
+ * No function is called but the last.
+ */
+static inline void blk_fast_remap(struct blk_map *m, struct riser_blk_io *io,
+				  struct riser_blk_channel *lower, uint64_t sector)
+{
+	struct blk_frame *f = m->c->frames;
+
+	m->c->frames = f->up;
+	f->up = io_priv(io)->frame;
+	io_priv(io)->frame = f;
+	io->sector = sector;
+	io_priv(io)->cur = lower;
+	lower->submit(lower, io);
+}
+
 /* In ops->map, for an operation without data: which copy, or which of blk_map.nflush flushes. */
 static inline uint32_t blk_copy(struct riser_blk_io *io)
 {

@@ -173,36 +173,9 @@ static bool not_remapped(struct riser_blk_channel *c, struct riser_blk_io *io,
 	return true;
 }
 
-static __attribute__((noinline)) void through_map(struct riser_blk_channel *c, struct blk_map *m,
-						  struct riser_blk_io *io)
+void blk_slow(struct blk_map *m, struct riser_blk_io *io)
 {
-	struct blk_frame *f = c->frames;
-	struct io_priv *p = io_priv(io);
-	enum blk_verdict verdict;
-
-	c->frames = f->up;
-	f->up = p->frame;
-	p->frame = f;
-	verdict = m->ops->map(m, io);
-	if (likely(verdict == BLK_REMAPPED))
-		p->cur->submit(p->cur, io);
-	else
-		not_remapped(c, io, verdict);
-}
-
-/* Through the layer's map, or by a hop. Every call is in the last place and costs no registers. */
-static __attribute__((noinline)) void mapped(struct riser_blk_channel *c, struct blk_map *m,
-					     struct riser_blk_io *io)
-{
-	if (unlikely(io->count - 1 >= c->map_max ||
-		     (unsigned)(io->op | io->flags << 8) > c->fast_kinds ||
-		     io->sector > c->sectors - io->count ||
-		     (io->sector | io->count) & c->align_mask || !c->frames))
-		slow(c, io);
-	else if (m->submit)
-		m->submit(m, io);
-	else
-		through_map(c, m, io);
+	slow(m->c, io);
 }
 
 /* Alignment is left to the leaf, and read-only to channel_set_map(). */
@@ -217,7 +190,7 @@ static inline __attribute__((always_inline)) void submit_layer(struct riser_blk_
 	if (!enter(c, io, fence, &m))
 		return;
 	if (unlikely(!is_fast(c, io, RISER_BLK_WRITE) || !f)) {
-		mapped(c, m, io);
+		m->fast(m, io); /* called last, so that the fast way keeps no registers */
 		return;
 	}
 	c->frames = f->up;

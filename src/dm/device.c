@@ -152,7 +152,7 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 
 	if (!rc && uuid && *uuid)
 		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
-	if (!rc && flags & ~RISER_DM_READONLY)
+	if (!rc && flags & ~(RISER_DM_READONLY | RISER_DM_OPAQUE))
 		rc = err_set(err, -EINVAL, "unknown flags %#x for a mapped device", flags);
 	if (rc)
 		return rc;
@@ -161,6 +161,7 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 		return err_set(err, -ENOMEM, "no memory for a mapped device");
 	d->r = r;
 	d->flags = flags;
+	d->opaque = flags & RISER_DM_OPAQUE;
 	list_init(&d->users);
 	list_init(&d->skippers);
 	rc = blk_new(r, &dm_ops, d, &d->b, err);
@@ -362,7 +363,7 @@ static void make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 {
 	struct riser_err why;
 
-	d->opaque = false;
+	d->opaque = d->flags & RISER_DM_OPAQUE;
 	if (!list_empty(&d->users) && recompile_above(d, x, deadline, &why))
 		base_log(d->r, RISER_LOG_WARN, "the way through '%s' stays as it is: %s", d->name,
 			 why.text);

@@ -139,8 +139,24 @@ struct riser_dm {
 	struct list skippers; /* struct dm_skip */
 };
 
+/* A leg of the stripes that are all of a plan, with this owner's channel. */
+struct dm_leg {
+	struct riser_blk_channel *lower;
+	uint64_t start;
+};
+
+/* One owner's way. What plain reads and writes need is here, so that they follow few pointers. */
 struct dm_map {
 	struct blk_map map;
+	uint32_t limit; /* sectors; what is larger is not plain */
+	/* The linear piece that was hit last; @len 0: none. */
+	uint64_t begin, len, shift;
+	struct riser_blk_channel *lower;
+	/* Stripes by powers of two, where they are all of it. */
+	uint64_t sectors, row_mask;
+	uint32_t chunk_mask, leg_mask;
+	uint8_t chunk_shift, leg_shift;
+	struct dm_leg *legs;
 	struct dm_plan *plan;
 };
 

@@ -225,19 +225,112 @@ static uint64_t dm_next_deadline(struct blk_map *map)
 	return next;
 }
 
-/* Plain reads and writes over one linear piece need no look-up. */
-static void set_fast(struct dm_map *m)
+/* A read or write without flags, of a size that need not be cut, and a frame is free. */
+static inline bool is_plain(const struct dm_map *m, const struct riser_blk_io *io)
+{
+	return io->count - 1 < m->limit && (io->op | io->flags << 8) <= RISER_BLK_WRITE &&
+	       m->map.c->frames;
+}
+
+/* Another piece than the last time. */
+static __attribute__((noinline)) void fast_miss(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	const struct dm_extent *e = dm_lookup(m->plan, io->sector);
+	uint64_t within = io->sector - e->begin;
+
+	if (!is_plain(m, io) || e->kind != DM_LINEAR || within >= e->len ||
+	    io->count > e->len - within) {
+		blk_slow(map, io);
+		return;
+	}
+	m->begin = e->begin;
+	m->len = e->len;
+	m->shift = e->base - e->begin;
+	m->lower = map->lowers[e->dev];
+	blk_fast_remap(map, io, m->lower, io->sector + m->shift);
+}
+
+/* The linear piece that was hit last: I/O comes in runs, and a table may have a million of them. */
+static void fast_extents(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	uint64_t within = io->sector - m->begin;
+
+	/* Two comparisons with the piece: a sum could wrap. */
+	if (unlikely(within >= m->len || io->count > m->len - within || !is_plain(m, io)))
+		fast_miss(map, io);
+	else
+		blk_fast_remap(map, io, m->lower, io->sector + m->shift);
+}
+
+/* Stripes from end to end, by powers of two. */
+static void fast_stripes(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	const struct dm_leg *leg;
+	uint64_t sector;
+	uint32_t offset;
+
+	if (unlikely(!is_plain(m, io))) {
+		blk_slow(map, io);
+		return;
+	}
+	sector = io->sector;
+	offset = (uint32_t)sector & m->chunk_mask;
+	if (unlikely(offset + io->count - 1 > m->chunk_mask || sector >= m->sectors)) {
+		blk_slow(map, io);
+		return;
+	}
+	leg = &m->legs[sector >> m->chunk_shift & m->leg_mask];
+	sector = (sector & ~m->row_mask) >> m->leg_shift;
+	blk_fast_remap(map, io, leg->lower, leg->start + sector + offset);
+}
+
+static int set_stripes(struct dm_map *m, const struct dm_extent *e)
+{
+	const struct dm_stripes *s = e->stripes;
+
+	if (s->chunk_shift == NO_SHIFT || s->n_shift == NO_SHIFT || e->base)
+		return 0;
+	m->legs = calloc(s->n, sizeof(*m->legs));
+	if (!m->legs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->n; i++)
+		m->legs[i] = (struct dm_leg){ m->map.lowers[s->legs[i].dev], s->legs[i].start };
+	m->row_mask = (uint64_t)s->chunk * s->n - 1;
+	m->chunk_mask = s->chunk - 1;
+	m->chunk_shift = s->chunk_shift;
+	m->leg_mask = s->n - 1;
+	m->leg_shift = s->n_shift;
+	m->map.fast = fast_stripes;
+	return 0;
+}
+
+/*
+ * The short ways of plain reads and writes. Alignment is left to the leaves. One linear piece is
+ * the block core's own.
+ */
+static int set_fast(struct dm_map *m)
 {
 	const struct dm_plan *p = m->plan;
-	uint32_t limit = p->table->sum.limits.max_sectors;
+	const struct riser_blk *sum = &p->table->sum;
+	const struct dm_extent *e = p->extents;
 
-	m->map.map_max = limit ? limit : UINT32_MAX;
 	m->map.nflush = p->nflushes;
-	if (p->n != 1 || p->extents[0].kind != DM_LINEAR)
-		return;
-	m->map.fast_max = m->map.map_max;
-	m->map.fast_base = p->extents[0].base;
-	m->map.fast_lower = m->map.lowers[p->extents[0].dev];
+	m->sectors = p->table->sectors;
+	m->limit = sum->limits.max_sectors ? sum->limits.max_sectors : UINT32_MAX;
+	if (sum->read_only)
+		m->limit = 0;
+	if (p->n == 1 && e->kind == DM_STRIPED)
+		return set_stripes(m, e);
+	m->map.fast = fast_extents;
+	if (p->n == 1 && e->kind == DM_LINEAR) {
+		m->map.fast_max = m->limit;
+		m->map.fast_base = e->base;
+		m->map.fast_lower = m->map.lowers[e->dev];
+	}
+	return 0;
 }
 
 static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
@@ -255,11 +348,12 @@ static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel
 		__atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED);
 		for (unsigned i = 0; !rc && i < p->ndevs; i++)
 			rc = blk_map_add_lower(&m->map, p->devs[i], err);
+		if (!rc && set_fast(m))
+			rc = err_set(err, -ENOMEM, "no memory for a channel");
 		if (rc) {
 			blk_map_free(&m->map);
 			return rc;
 		}
-		set_fast(m);
 	}
 	*out = &m->map;
 	return 0;
@@ -270,6 +364,7 @@ static void dm_map_free(struct blk_map *map)
 	struct dm_map *m = container_of(map, struct dm_map, map);
 
 	dm_plan_put(m->plan);
+	free(m->legs);
 	free(m);
 }
 
