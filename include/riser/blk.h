@@ -209,6 +209,48 @@ RISER_API int riser_blk_open(struct riser *r, const char *uri, uint32_t flags,
 RISER_API void riser_blk_close(struct riser_blk *b);
 
 /**
+ * enum riser_blk_event - what happens to a device
+ * @RISER_BLK_EVENT_RESIZED: it has another size, riser_blk_get_info() says which
+ * @RISER_BLK_EVENT_READ_ONLY: it refuses writes from now on
+ * @RISER_BLK_EVENT_GONE: it is gone, or another than was opened; I/O fails
+ */
+enum riser_blk_event {
+	RISER_BLK_EVENT_RESIZED,
+	RISER_BLK_EVENT_READ_ONLY,
+	RISER_BLK_EVENT_GONE,
+};
+
+/**
+ * riser_blk_on_event - hear of what happens to a device
+ * @b: the device
+ * @fn: called by any thread, from inside a poll or a synchronous call; may neither wait nor call
+ *	this function; NULL: nobody
+ * @user: last argument of @fn
+ *
+ * There is one @fn at a time. What the device tells by itself (a namespace) is looked into by the
+ * owner of a channel, in his polls; what does not (a file), when riser_blk_refresh() asks it.
+ * Returns when no call of the former @fn is under way any more.
+ */
+RISER_API void riser_blk_on_event(struct riser_blk *b,
+				  void (*fn)(struct riser_blk *b, enum riser_blk_event event,
+					     void *user),
+				  void *user);
+
+/**
+ * riser_blk_refresh - look whether a device has another size, or refuses writes
+ * @b: the device
+ * @x: the calling thread's executor, driven meanwhile; or NULL
+ * @err: filled on failure; may be NULL
+ *
+ * I/O waits while it takes effect. A device with channels that became smaller keeps its size: I/O
+ * behind the new end fails, as a medium does.
+ *
+ * Return: 0; -EBUSY when it became smaller and has channels; -ETIMEDOUT when I/O in flight does not
+ * end; -ENODEV when it is gone; -EDEADLK from inside a completion; or what looking at it said.
+ */
+RISER_API int riser_blk_refresh(struct riser_blk *b, struct riser_exec *x, struct riser_err *err);
+
+/**
  * riser_blk_get_info - what a device is
  * @b: the device
  * @info: filled

@@ -27,6 +27,7 @@
 #include "base/barrier.h"
 #include "base/exec.h"
 #include "base/list.h"
+#include "base/listen.h"
 #include "base/util.h"
 #include <pthread.h>
 #include <riser/blk.h>
@@ -76,6 +77,7 @@ struct riser_blk {
 	bool read_only, write_cache, fua, discard, write_zeroes, compare, harmless;
 	bool zeroes_maybe; /* a leaf's write_zeroes may prove wrong: see blk_zeroes() */
 	bool stacked;      /* blk_stack_limits() was called */
+	bool turned;       /* it was found read-only later than at opening */
 	/* BLOCK_STATUS comes here. A layer says so itself: one that changes data must not pass on
 	 * what is below. Where it is not set, all is data. */
 	bool block_status;
@@ -99,6 +101,11 @@ struct riser_blk {
 	struct blk_home *next_home; /* and its home, where it wants one */
 	struct blk_home *home;      /* of @table: one executor's channel, others pass I/O there */
 	unsigned building; /* maps being made, without the lock: the tables stay meanwhile */
+
+	struct list listeners;   /* upper layers, publishers */
+	struct listener handler; /* and who opened it */
+	void (*on_event)(struct riser_blk *b, enum riser_blk_event event, void *user);
+	void *on_event_user;
 };
 
 /* Pushed by a layer's channel, popped on the way up. A free one has end_io NULL. */
@@ -260,6 +267,12 @@ struct riser_blk_channel {
 	void *memory; /* the I/Os, children and frames */
 };
 
+/* What a device is at the moment. */
+struct blk_current {
+	uint64_t sectors;
+	bool read_only;
+};
+
 #define BLK_CHANGE_OVER 100
 
 /*
@@ -268,13 +281,22 @@ struct riser_blk_channel {
  */
 struct blk_change {
 	struct riser_blk *b;
-	enum { CHANGE_SUSPEND, CHANGE_RESUME, CHANGE_SWAP, CHANGE_MOVE, CHANGE_CALL } kind;
+	enum {
+		CHANGE_SUSPEND,
+		CHANGE_RESUME,
+		CHANGE_SWAP,
+		CHANGE_MOVE,
+		CHANGE_CALL,
+		CHANGE_REFRESH
+	} kind;
 	void *table;           /* of a swap */
 	struct blk_home *from; /* of a move */
 	void (*fn)(void *arg); /* of a call */
 	void *arg;
 	struct riser_work work;
-	uint32_t called; /* atomic */
+	uint32_t called;        /* atomic */
+	struct blk_current now; /* of a refresh */
+	unsigned events;        /* bits: what it found */
 	uint64_t deadline;
 	struct riser_err *err;
 	struct riser_exec *x; /* of who takes the steps, or NULL */
@@ -387,6 +409,7 @@ void gate_open(struct riser_blk *b);
 void gate_parked(struct riser_blk *b, char *name, size_t len, uint64_t *count);
 
 /* change.c */
+int blk_change(struct blk_change *ch, uint64_t timeout_ns);
 /* Take what steps can be taken now. Return: whether it is over, with @rc. */
 bool change_step(struct blk_change *ch);
 

@@ -37,6 +37,9 @@ enum step {
 	DRAIN,
 	INSTALL,
 	DROP,
+	OPEN,
+	LOOK,
+	APPLY,
 	LEAVE,
 	OVER = BLK_CHANGE_OVER
 };
@@ -48,6 +51,10 @@ static bool overdue(const struct blk_change *ch)
 
 static enum step control(struct blk_change *ch)
 {
+	static const enum step then[] = {
+		[CHANGE_SUSPEND] = CLOSE, [CHANGE_RESUME] = OPEN, [CHANGE_SWAP] = REAP,
+		[CHANGE_MOVE] = REAP,     [CHANGE_CALL] = CALL,   [CHANGE_REFRESH] = LOOK,
+	};
 	struct riser_blk *b = ch->b;
 	bool taken, moot;
 
@@ -63,13 +70,8 @@ static enum step control(struct blk_change *ch)
 	pthread_mutex_unlock(&b->lock);
 	if (moot)
 		return OVER;
-	if (taken && ch->kind == CHANGE_RESUME) {
-		if (ch->was_suspended)
-			gate_open(b);
-		return LEAVE;
-	}
 	if (taken)
-		return ch->kind == CHANGE_CALL ? CALL : ch->kind == CHANGE_SUSPEND ? CLOSE : REAP;
+		return then[ch->kind];
 	if (!overdue(ch))
 		return CONTROL;
 	ch->rc = err_set(ch->err, -ETIMEDOUT, "%s is being suspended or changed by another",
@@ -201,7 +203,7 @@ static enum step drained(struct blk_change *ch)
 
 	if (ch->was_suspended || gate_drained(b)) {
 		if (ch->kind != CHANGE_SUSPEND)
-			return INSTALL;
+			return ch->kind == CHANGE_REFRESH ? APPLY : INSTALL;
 		pthread_mutex_lock(&b->lock);
 		b->state = BLK_SUSPENDED;
 		pthread_mutex_unlock(&b->lock);
@@ -214,7 +216,7 @@ static enum step drained(struct blk_change *ch)
 			 "%s cannot be suspended: %llu I/O is still in flight in %s; it goes on",
 			 b->description, (unsigned long long)count, name);
 	gate_open(b);
-	return ch->kind == CHANGE_SUSPEND ? LEAVE : DROP;
+	return b->changing ? DROP : LEAVE;
 }
 
 /* The caller holds the device's lock. */
@@ -282,6 +284,66 @@ static enum step dropped(struct blk_change *ch)
 	return ready ? LEAVE : DROP;
 }
 
+static enum step open_gate(struct blk_change *ch)
+{
+	if (ch->was_suspended)
+		gate_open(ch->b);
+	return LEAVE;
+}
+
+/* What the device is now. Only what differs costs the I/O a closed gate. */
+static enum step look(struct blk_change *ch)
+{
+	struct riser_blk *b = ch->b;
+
+	ch->now = (struct blk_current){ b->sectors, b->read_only };
+	if (b->ops->refresh)
+		ch->rc = b->ops->refresh(b, ch->x, &ch->now, ch->err);
+	if (ch->rc == -ENODEV)
+		ch->events = 1u << RISER_BLK_EVENT_GONE;
+	if (ch->rc || (ch->now.sectors == b->sectors && ch->now.read_only <= b->read_only))
+		return LEAVE;
+	return CLOSE;
+}
+
+/* The caller holds the device's lock. */
+static void apply(struct blk_change *ch)
+{
+	struct riser_blk *b = ch->b;
+
+	if (ch->now.sectors != b->sectors)
+		ch->events |= 1u << RISER_BLK_EVENT_RESIZED;
+	if (ch->now.read_only && !b->read_only)
+		ch->events |= 1u << RISER_BLK_EVENT_READ_ONLY;
+	b->sectors = ch->now.sectors;
+	b->read_only |= ch->now.read_only;
+	b->turned |= ch->now.read_only;
+	if (b->ops->refreshed)
+		b->ops->refreshed(b);
+	if (b->home)
+		home_live(b->home);
+	list_for_each (c, &b->channels, struct riser_blk_channel, link)
+		channel_set_map(c, c->map);
+}
+
+static enum step applied(struct blk_change *ch)
+{
+	struct riser_blk *b = ch->b;
+
+	pthread_mutex_lock(&b->lock);
+	if (ch->now.sectors < b->sectors && (!list_empty(&b->channels) || b->building))
+		ch->rc = err_set(ch->err, -EBUSY,
+				 "%s became smaller, and is in use: its size stays, and what lies "
+				 "behind its end now fails",
+				 b->description);
+	else
+		apply(ch);
+	pthread_mutex_unlock(&b->lock);
+	if (!ch->was_suspended)
+		gate_open(b);
+	return LEAVE;
+}
+
 static enum step leave_control(struct blk_change *ch)
 {
 	struct riser_blk *b = ch->b;
@@ -298,7 +360,8 @@ bool change_step(struct blk_change *ch)
 	static enum step (*const steps[])(struct blk_change * ch) = {
 		[CONTROL] = control,   [CALL] = call,        [REAP] = reaped,
 		[BUILD] = build,       [CLOSE] = close_gate, [DRAIN] = drained,
-		[INSTALL] = installed, [DROP] = dropped,     [LEAVE] = leave_control,
+		[INSTALL] = installed, [DROP] = dropped,     [OPEN] = open_gate,
+		[LOOK] = look,         [APPLY] = applied,    [LEAVE] = leave_control,
 	};
 	enum step at;
 
@@ -315,7 +378,7 @@ static bool is_over(void *arg)
 }
 
 /* Take all steps, driving the caller's executor between them. */
-static int change(struct blk_change *ch, uint64_t timeout_ns)
+int blk_change(struct blk_change *ch, uint64_t timeout_ns)
 {
 	struct riser *r = ch->b->r;
 	uint64_t now = clock_now(r);
@@ -335,14 +398,14 @@ int blk_suspend(struct riser_blk *b, struct riser_exec *x, uint64_t timeout_ns,
 {
 	struct blk_change ch = { .b = b, .kind = CHANGE_SUSPEND, .x = x, .err = err };
 
-	return change(&ch, timeout_ns);
+	return blk_change(&ch, timeout_ns);
 }
 
 int blk_resume(struct riser_blk *b, struct riser_exec *x, struct riser_err *err)
 {
 	struct blk_change ch = { .b = b, .kind = CHANGE_RESUME, .x = x, .err = err };
 
-	return change(&ch, TIME_NEVER);
+	return blk_change(&ch, TIME_NEVER);
 }
 
 int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t timeout_ns,
@@ -350,12 +413,12 @@ int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t ti
 {
 	struct blk_change ch = { .b = b, .kind = CHANGE_SWAP, .table = table, .x = x, .err = err };
 
-	return change(&ch, timeout_ns);
+	return blk_change(&ch, timeout_ns);
 }
 
 int blk_at_home(struct riser_blk *b, struct riser_exec *x, void (*fn)(void *arg), void *arg)
 {
 	struct blk_change ch = { .b = b, .kind = CHANGE_CALL, .x = x, .fn = fn, .arg = arg };
 
-	return change(&ch, TIME_NEVER);
+	return blk_change(&ch, TIME_NEVER);
 }

@@ -99,6 +99,9 @@ void channel_set_map(struct riser_blk_channel *c, struct blk_map *m)
 	/* The fast path of a layer leaves it to the leaves to refuse writes. */
 	if (b->read_only && m->fast_lower && !m->fast_lower->b->read_only)
 		max = 0;
+	/* A leaf's fast path was chosen when it could be written. */
+	if (b->turned && c->leaf)
+		max = 0;
 	c->map = m;
 	c->sectors = b->sectors;
 	c->align_mask = (b->limits.logical_block >> RISER_SECTOR_SHIFT) - 1;

@@ -27,6 +27,7 @@ int blk_new(struct riser *r, const struct blk_ops *ops, void *priv, struct riser
 	b->limits.logical_block = b->limits.physical_block = RISER_SECTOR_SIZE;
 	b->limits.buf_align = 1;
 	list_init(&b->channels);
+	list_init(&b->listeners);
 	*out = b;
 	return 0;
 }
@@ -117,11 +118,16 @@ int riser_blk_open(struct riser *r, const char *uri, uint32_t flags, struct rise
 
 void riser_blk_close(struct riser_blk *b)
 {
+	bool last;
+
 	if (!b)
 		return;
 	pthread_mutex_lock(&b->r->lock);
 	b->opens -= b->opens > 0; /* what blk_new() made was not opened */
+	last = !b->opens;
 	pthread_mutex_unlock(&b->r->lock);
+	if (last)
+		riser_blk_on_event(b, NULL, NULL);
 	blk_put(b);
 }
 
@@ -129,6 +135,7 @@ void riser_blk_get_info(struct riser_blk *b, struct riser_blk_info *info)
 {
 	const struct blk_limits *l = &b->limits;
 
+	pthread_mutex_lock(&b->lock); /* it may be changing */
 	*info = (struct riser_blk_info){
 		.sectors = b->sectors,
 		.logical_block = l->logical_block,
@@ -150,6 +157,7 @@ void riser_blk_get_info(struct riser_blk *b, struct riser_blk_info *info)
 		info->max_zeroes_sectors =
 			l->max_zeroes_sectors ? l->max_zeroes_sectors : UINT32_MAX;
 	snprintf(info->description, sizeof(info->description), "%s", b->description);
+	pthread_mutex_unlock(&b->lock);
 }
 
 bool riser_blk_is_safe_to_destroy(struct riser_blk *b)

@@ -5,7 +5,8 @@
  *
  * A file whose size is not a multiple of the block size is shown rounded up: what lies behind its
  * end reads as zeroes, and writing the last block makes the file that much longer. A file that
- * others cut short while it is open fails with MEDIUM where it ended.
+ * others cut short while it is open fails with MEDIUM where it ended; one that grew is larger once
+ * riser_blk_refresh() looked.
  *
  * I/O is queued at submit and goes to the kernel at the owner's next poll, all of it in one system
  * call: through a ring of the channel's own. Where io_uring is disabled, the poll does the
@@ -41,7 +42,8 @@
 struct file {
 	int fd;
 	bool direct;
-	uint64_t size; /* bytes that are there; grows to the rounded size with the last block */
+	uint64_t size;  /* bytes that are there; grows to the rounded size with the last block */
+	uint64_t found; /* by a refresh */
 };
 
 struct file_map {
@@ -441,12 +443,51 @@ static void file_close(struct riser_blk *b)
 	free(f);
 }
 
+/* Bytes, and whether writes would be refused; of what is a block device, st_size says nothing. */
+static int look_at(int fd, uint64_t *size, bool *read_only)
+{
+	struct stat st;
+	int locked;
+
+	if (fstat(fd, &st))
+		return -errno;
+	*size = (uint64_t)st.st_size;
+	if (!S_ISBLK(st.st_mode))
+		return 0;
+	/* Linux opens such a device for writing, and fails the writes. */
+	if (!ioctl(fd, BLKROGET, &locked) && locked)
+		*read_only = true;
+	return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
+}
+
+static int file_refresh(struct riser_blk *b, struct riser_exec *x, struct blk_current *now,
+			struct riser_err *err)
+{
+	struct file *f = b->priv;
+	int rc = look_at(f->fd, &f->found, &now->read_only);
+
+	if (rc)
+		return err_set(err, rc == -ENXIO ? -ENODEV : rc, "cannot get the size of %s: %s",
+			       b->description, strerror(-rc));
+	now->sectors = align_up(f->found, b->limits.logical_block) >> RISER_SECTOR_SHIFT;
+	return 0;
+}
+
+static void file_refreshed(struct riser_blk *b)
+{
+	struct file *f = b->priv;
+
+	store_relaxed(&f->size, f->found);
+}
+
 static const struct blk_ops file_ops = {
 	.size = sizeof(file_ops),
 	.close = file_close,
 	.map_new = file_map_new,
 	.map_free = file_map_free,
 	.submit = file_submit,
+	.refresh = file_refresh,
+	.refreshed = file_refreshed,
 	.start = file_start,
 	.poll = file_poll,
 	.arm = file_arm,
@@ -529,26 +570,24 @@ static int measure(struct riser_blk *b, const struct uri *u, struct riser_err *e
 	unsigned logical = RISER_SECTOR_SIZE, physical = RISER_SECTOR_SIZE;
 	struct stat st;
 	uint64_t block;
-	int rc, locked;
+	int rc;
 
 	if (fstat(f->fd, &st))
 		return err_set(err, -errno, "cannot stat %s", u->rest);
 	rc = identify(b, &st);
 	if (rc)
 		return err_set(err, rc, "no memory for a file");
-	f->size = (uint64_t)st.st_size;
 	b->harmless = S_ISREG(st.st_mode);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, -EINVAL, "%s is neither a regular file nor a block device",
+			       u->rest);
 	if (S_ISBLK(st.st_mode)) {
 		ioctl(f->fd, BLKSSZGET, &logical);
 		ioctl(f->fd, BLKPBSZGET, &physical);
-		/* Linux opens such a device for writing, and fails the writes. */
-		b->read_only = !ioctl(f->fd, BLKROGET, &locked) && locked;
-		if (ioctl(f->fd, BLKGETSIZE64, &f->size))
-			return err_set(err, -errno, "cannot get the size of %s", u->rest);
-	} else if (!S_ISREG(st.st_mode)) {
-		return err_set(err, -EINVAL, "%s is neither a regular file nor a block device",
-			       u->rest);
 	}
+	rc = look_at(f->fd, &f->size, &b->read_only);
+	if (rc)
+		return err_set(err, rc, "cannot get the size of %s", u->rest);
 	if (!f->size)
 		return err_set(err, -EINVAL,
 			       "%s is empty: make it as large as the device is to be, "
