@@ -35,7 +35,9 @@ static const struct loop {
 	{ "dm.ten_uncompiled.read4k.qd32", "0 1048576 linear @ 0", LEVELS, true, false },
 	{ "dm.ten_map.read4k.qd32", "0 524288 linear @ 524288\n524288 524288 linear @ 0", LEVELS,
 	  true, false },
-	{ "dm.home.read4k.qd32", "0 1048576 delay @ 0 0", 1, false, true },
+	/* Its second line makes it HOME; the reads are on the first. */
+	{ "dm.home.read4k.qd32", "0 1048576 linear @ 0\n1048576 8 delay @ 0 0", 1, false, true },
+	{ "dm.target.read4k.qd32", "0 1048576 flakey @ 0 1 0", 1, false, false },
 };
 #define LOOPS (sizeof(loops) / sizeof(loops[0]))
 

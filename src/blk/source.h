@@ -211,6 +211,10 @@ int blk_swap(struct riser_blk *b, struct riser_exec *x, void *table, uint64_t ti
 /* For blk_map.fast: an I/O at @m's level that is counted in. Every check, then ops->map. */
 void blk_slow(struct blk_map *m, struct riser_blk_io *io);
 
+/* For blk_map.fast, where the level has a free frame and nothing needs to be checked: to ops->map.
+ */
+void blk_fast_map(struct blk_map *m, struct riser_blk_io *io);
+
 /*
  * For blk_map.fast, where the level has a free frame: push it, and on to @lower at @sector there.
  * No function is called but the last.

@@ -173,6 +173,22 @@ static bool not_remapped(struct riser_blk_channel *c, struct riser_blk_io *io,
 	return true;
 }
 
+void blk_fast_map(struct blk_map *m, struct riser_blk_io *io)
+{
+	struct blk_frame *f = m->c->frames;
+	struct io_priv *p = io_priv(io);
+	enum blk_verdict verdict;
+
+	m->c->frames = f->up;
+	f->up = p->frame;
+	p->frame = f;
+	verdict = m->ops->map(m, io);
+	if (likely(verdict == BLK_REMAPPED))
+		p->cur->submit(p->cur, io);
+	else
+		not_remapped(m->c, io, verdict);
+}
+
 void blk_slow(struct blk_map *m, struct riser_blk_io *io)
 {
 	slow(m->c, io);

@@ -239,9 +239,16 @@ static __attribute__((noinline)) void fast_miss(struct blk_map *map, struct rise
 	const struct dm_extent *e = dm_lookup(m->plan, io->sector);
 	uint64_t within = io->sector - e->begin;
 
-	if (!is_plain(m, io) || e->kind != DM_LINEAR || within >= e->len ||
-	    io->count > e->len - within) {
+	if (!is_plain(m, io) || within >= e->len || io->count > e->len - within) {
 		blk_slow(map, io);
+		return;
+	}
+	if (e->kind != DM_LINEAR) {
+		/* No leaf may look at it below a target. */
+		if ((io->sector | io->count) & map->c->align_mask)
+			blk_slow(map, io);
+		else
+			blk_fast_map(map, io);
 		return;
 	}
 	m->begin = e->begin;
