@@ -7,6 +7,7 @@
  * a plain read or write.
  */
 #include "base/err.h"
+#include "blk/iov.h"
 #include "dm/dm.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -85,13 +86,27 @@ static enum blk_verdict stripe_clip(struct dm_map *m, const struct dm_extent *e,
 	return blk_remap(io, m->map.lowers[s->legs[leg].dev], s->legs[leg].start + from);
 }
 
+static bool is_zero(const struct riser_blk_io *io)
+{
+	struct iov_walk w = iov_walk_from(io, 0);
+	struct iovec v;
+	char any = 0;
+
+	while (iov_next(&w, &v))
+		for (size_t i = 0; i < v.iov_len; i++)
+			any |= ((const char *)v.iov_base)[i];
+	return !any;
+}
+
 static enum blk_verdict zero(struct riser_blk_io *io)
 {
+	io->status = RISER_BLK_OK;
 	if (io->op == RISER_BLK_READ)
 		blk_copy_zero(io);
+	else if (io->op == RISER_BLK_COMPARE && !is_zero(io))
+		io->status = RISER_BLK_PROTECTION;
 	else if (io->op == RISER_BLK_BLOCK_STATUS)
 		io->raw_status = RISER_BLK_ST_HOLE | RISER_BLK_ST_ZERO;
-	io->status = RISER_BLK_OK;
 	return BLK_DONE;
 }
 

@@ -372,7 +372,7 @@ static void stack(struct dm_table *t)
 	struct riser_blk_info i;
 
 	if (!t->ndevs)
-		b->discard = b->write_zeroes = b->fua = b->harmless = true;
+		b->discard = b->write_zeroes = b->fua = b->compare = b->harmless = true;
 	for (unsigned n = 0; n < t->ntargets; n++) {
 		struct riser_target *g = t->targets[n];
 
