@@ -54,11 +54,13 @@ struct riser {
 
 	/* The device mapper's. */
 	struct {
-		void *devs;          /* tree of struct dm_dev, see dm/dev.c */
-		void *names;         /* tree of struct riser_dm, see dm/device.c */
-		struct list plugins; /* struct dm_plugin, see dm/plugin.c */
-		pthread_t holder;    /* whose control operation is under way */
-		unsigned held;       /* how often, it may nest; 0: nobody's */
+		void *devs;            /* tree of struct dm_dev, see dm/dev.c */
+		void *names;           /* tree of struct riser_dm, see dm/device.c */
+		struct list plugins;   /* struct dm_plugin, see dm/plugin.c */
+		struct list suspended; /* struct riser_dm */
+		uint64_t walks;        /* down through tables; see dm/table.c */
+		pthread_t holder;      /* whose control operation is under way */
+		unsigned held;         /* how often, it may nest; 0: nobody's */
 	} dm;
 };
 

@@ -162,6 +162,8 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 	d->r = r;
 	d->flags = flags;
 	d->opaque = flags & RISER_DM_OPAQUE;
+	list_init(&d->link);
+	list_init(&d->order);
 	list_init(&d->users);
 	list_init(&d->skippers);
 	rc = blk_new(r, &dm_ops, d, &d->b, err);
@@ -221,6 +223,7 @@ void dm_free(struct riser_dm *d)
 		tdelete(d, &d->r->dm.names, compare);
 		pthread_mutex_unlock(&d->r->lock);
 	}
+	list_del(&d->link);
 	set_plan(d, NULL);
 	drop_table(&d->inactive);
 	drop_table(&d->live);
@@ -302,51 +305,68 @@ static int recompile(struct riser_dm *d, struct riser_exec *x, uint64_t deadline
 	return rc;
 }
 
-static void mark_users(struct riser_dm *d)
+/* Add those above @d whose live tables lead there, each behind what it rests on. */
+static void gather(struct riser_dm *d, struct list *order)
 {
 	list_for_each (u, &d->users, struct dm_use, link) {
 		struct riser_dm *up = u->table->d;
 
-		if (up->live != u->table || up->marked)
+		if (up->live != u->table || !list_empty(&up->order))
 			continue;
-		up->marked = true;
-		mark_users(up);
+		list_add(order, &up->order); /* for now: who is there is not entered again */
+		gather(up, order);
+		list_del(&up->order);
+		list_add(order, &up->order);
 	}
 }
 
-/* The lowest of the marked ones above @d, or NULL. */
-static struct riser_dm *lowest(struct riser_dm *d)
+static void forget_order(struct list *order)
 {
-	struct riser_dm *best = NULL;
+	list_for_each_safe (up, order, struct riser_dm, order)
+		list_del(&up->order);
+}
 
-	list_for_each (u, &d->users, struct dm_use, link) {
-		struct riser_dm *up = u->table->d, *further;
+static bool skips(const struct dm_plan *p, const struct riser_dm *d)
+{
+	for (unsigned i = 0; i < p->nskips; i++)
+		if (p->skips[i].dm == d)
+			return true;
+	return false;
+}
 
-		if (up->live != u->table)
-			continue;
-		further = up->marked ? up : lowest(up);
-		if (further && (!best || further->live->depth < best->live->depth))
-			best = further;
-	}
-	return best;
+/* Whoever skips @d is compiled anew, now that it is opaque; from the lowest to the highest. */
+static int recompile_skippers(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+			      struct riser_err *err)
+{
+	struct list order = LIST_INIT(order);
+	int rc = 0;
+
+	gather(d, &order);
+	list_for_each (up, &order, struct riser_dm, order)
+		if (!rc && skips(up->plan, d))
+			rc = recompile(up, x, deadline, err);
+	forget_order(&order);
+	return rc;
 }
 
 /*
- * Compile every live table above @d anew, from the lowest to the highest. Where @d is opaque none
- * of them skips it afterwards. Return: 0, or the first failure, at which it stops.
+ * Whoever is above @d is compiled anew; but for those that are above another one that is suspended,
+ * whose I/O may be parked there: their turn comes when that is resumed.
  */
 static int recompile_above(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 			   struct riser_err *err)
 {
-	struct riser_dm *up;
+	struct list waiting = LIST_INIT(waiting), order = LIST_INIT(order);
 	int rc = 0;
 
-	mark_users(d);
-	while ((up = lowest(d))) {
-		up->marked = false;
+	list_for_each (s, &d->r->dm.suspended, struct riser_dm, link)
+		gather(s, &waiting);
+	gather(d, &order);
+	list_for_each (up, &order, struct riser_dm, order)
 		if (!rc)
 			rc = recompile(up, x, deadline, err);
-	}
+	forget_order(&order);
+	forget_order(&waiting);
 	return rc;
 }
 
@@ -355,7 +375,7 @@ static int make_opaque(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 		       struct riser_err *err)
 {
 	d->opaque = true;
-	return list_empty(&d->skippers) ? 0 : recompile_above(d, x, deadline, err);
+	return list_empty(&d->skippers) ? 0 : recompile_skippers(d, x, deadline, err);
 }
 
 /* It may be passed by; where that cannot be, it is not. */
@@ -410,11 +430,13 @@ static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 		if (rc)
 			blk_at_home(d->b, x, resume, d);
 	}
-	if (rc)
-		make_clear(d, x, TIME_NEVER);
-	else
-		d->suspended = true;
-	return rc;
+	if (rc) {
+		make_clear(d, x, deadline);
+		return rc;
+	}
+	d->suspended = true;
+	list_add(&d->r->dm.suspended, &d->link);
+	return 0;
 }
 
 int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
@@ -496,7 +518,8 @@ int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_n
 		blk_at_home(d->b, x, resume, d);
 		blk_resume(d->b, x, NULL);
 		d->suspended = false;
-		make_clear(d, x, TIME_NEVER);
+		list_del(&d->link);
+		make_clear(d, x, deadline);
 	}
 	dm_control_end(d->r);
 	return rc;

@@ -125,7 +125,8 @@ struct dm_plan {
 struct riser_dm {
 	struct riser *r;
 	struct riser_blk *b;
-	struct list link; /* in struct riser.dm.devices */
+	struct list link;  /* in struct riser.dm.suspended */
+	struct list order; /* of those that are to be compiled */
 	char name[RISER_DM_NAME_MAX + 1];
 	char uuid[RISER_DM_UUID_MAX + 1];
 	uint32_t flags;
@@ -134,7 +135,7 @@ struct riser_dm {
 	struct dm_plan *plan; /* of the live table */
 	bool suspended;
 	bool opaque;          /* must not be skipped: it is suspended, or is about to be */
-	bool marked;          /* for a walk */
+	uint64_t walk;        /* the last walk that was here, see table.c */
 	struct list users;    /* struct dm_use: live and inactive tables that name it */
 	struct list skippers; /* struct dm_skip */
 };

@@ -124,18 +124,27 @@ static int need(struct dm_table *t, unsigned dev, uint64_t start, uint64_t len, 
 	return 0;
 }
 
-/* Would @d be below itself? */
-static bool reaches(const struct riser_dm *from, const struct riser_dm *d)
+/* Is @d below @from, in a live or an inactive table? Nobody is asked twice in a walk. */
+static bool leads_to(struct riser_dm *from, const struct riser_dm *d, uint64_t walk)
 {
 	const struct dm_table *slots[] = { from->live, from->inactive };
 
 	if (from == d)
 		return true;
+	if (from->walk == walk)
+		return false;
+	from->walk = walk;
 	for (unsigned s = 0; s < array_len(slots); s++)
 		for (unsigned i = 0; slots[s] && i < slots[s]->ndevs; i++)
-			if (slots[s]->devs[i]->dm && reaches(slots[s]->devs[i]->dm, d))
+			if (slots[s]->devs[i]->dm && leads_to(slots[s]->devs[i]->dm, d, walk))
 				return true;
 	return false;
+}
+
+/* Would @d be below itself? */
+static bool reaches(struct riser_dm *from, const struct riser_dm *d)
+{
+	return leads_to(from, d, ++d->r->dm.walks);
 }
 
 static int table_dev(struct dm_table *t, const char *uri, unsigned *out, struct riser_err *err)
