@@ -216,6 +216,7 @@ struct blk_map {
 	struct riser_blk_channel **lowers;
 	unsigned nlowers;
 	unsigned nflush;        /* of a layer: into how many a flush fans out */
+	bool mixed;             /* of a layer: some writes go where no flush goes */
 	struct list active;     /* leaf: in blk_owner.leaves, once used */
 	struct riser_work reap; /* dropped by a swap, freed by its owner */
 };

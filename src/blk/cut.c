@@ -32,14 +32,15 @@ static bool is_write(const struct riser_blk_io *io)
 	return io->op == RISER_BLK_WRITE || io->op == RISER_BLK_WRITE_ZEROES;
 }
 
-static bool wants_preflush(const struct riser_blk *b, const struct riser_blk_io *io)
+/* A layer leaves it to those below, which may change, whether they have a cache. */
+static bool wants_preflush(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
-	return io->flags & RISER_BLK_PREFLUSH && is_write(io) && b->write_cache;
+	return io->flags & RISER_BLK_PREFLUSH && is_write(io) && (!c->leaf || c->b->write_cache);
 }
 
-static bool flushes_first(const struct riser_blk *b, const struct riser_blk_io *io)
+static bool flushes_first(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
-	return io->op == RISER_BLK_FLUSH || wants_preflush(b, io);
+	return io->op == RISER_BLK_FLUSH || wants_preflush(c, io);
 }
 
 static bool wants_postflush(const struct riser_blk_channel *c, const struct riser_blk_io *io)
@@ -100,13 +101,13 @@ bool cut_wanted(const struct riser_blk_channel *c, const struct riser_blk_io *io
 	uint32_t copies;
 
 	/* A layer over one device, that need not cut, lets the leaf flush. */
-	bool flush = !c->leaf && c->map->nflush != 1;
+	bool flush = !c->leaf && (c->map->nflush != 1 || c->map->mixed);
 
 	if (io->op == RISER_BLK_FLUSH)
-		return flush;
+		return !c->leaf && c->map->nflush != 1;
 	if (io->op == RISER_BLK_BLOCK_STATUS)
 		return false; /* a prefix is an answer too: see cut_status() */
-	if (io->count > limit_of(c, io) || ((flush || c->leaf) && wants_preflush(c->b, io)) ||
+	if (io->count > limit_of(c, io) || ((flush || c->leaf) && wants_preflush(c, io)) ||
 	    wants_postflush(c, io) || zeroes_by_writing(c, io))
 		return true;
 	return c->map->ops->span && (piece(c, io, 0, &copies) < io->count || copies != 1);
@@ -287,7 +288,7 @@ void cut_start(struct riser_blk_channel *c, struct riser_blk_io *io)
 	io_priv(io)->cursor = 0;
 	io_priv(io)->pending = io_priv(io)->copy = 0;
 	io->priv_state &= NOT_OURS | ZEROES;
-	set_phase(io, flushes_first(c->b, io) ? PREFLUSH : PIECES);
+	set_phase(io, flushes_first(c, io) ? PREFLUSH : PIECES);
 	if (step(c, io))
 		blk_done(io, (enum riser_blk_status)io->status);
 }

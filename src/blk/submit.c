@@ -103,8 +103,8 @@ void slow(struct riser_blk_channel *c, struct riser_blk_io *io)
 
 	if (status != RISER_BLK_OK)
 		blk_done(io, status);
-	else if (io->op == RISER_BLK_FLUSH && !c->b->write_cache)
-		blk_done(io, RISER_BLK_OK);
+	else if (io->op == RISER_BLK_FLUSH && c->leaf && !c->b->write_cache)
+		blk_done(io, RISER_BLK_OK); /* a layer leaves it to those below, which may change */
 	else if (io->op == RISER_BLK_BLOCK_STATUS && !cut_status(c, io))
 		blk_done(io, RISER_BLK_OK); /* all of it is data */
 	else if (cut_wanted(c, io))

@@ -458,12 +458,16 @@ static int may_replace(const struct riser_dm *d, const struct dm_table *t, struc
 {
 	const struct riser_target_ops *old = d->live ? d->live->targets[0]->ops : NULL;
 	const struct riser_target_ops *new = t->targets[0]->ops;
+	struct riser_blk sum = { 0 };
 
 	if (old && old->flags & RISER_TARGET_IMMUTABLE && old != new &&
 	    !(new->flags &RISER_TARGET_WILDCARD))
 		return err_set(err, -EINVAL, "'%s': a %s target cannot be replaced by %s", d->name,
 			       old->name, new->name);
-	list_for_each (u, &d->users, struct dm_use, link)
+	dm_table_sum(t, &sum);
+	list_for_each (u, &d->users, struct dm_use, link) {
+		struct riser_blk above = { 0 };
+
 		for (unsigned i = 0; i < u->table->ndevs; i++)
 			if (u->table->devs[i]->dm == d && u->table->dev_ends[i] > t->sectors)
 				return err_set(err, -EINVAL,
@@ -471,6 +475,15 @@ static int may_replace(const struct riser_dm *d, const struct dm_table *t, struc
 					       d->name, (unsigned long long)t->sectors,
 					       u->table->d->name,
 					       (unsigned long long)u->table->dev_ends[i]);
+		/* Its lines were aligned to smaller ones, and who has it open knows these. */
+		dm_table_sum(u->table, &above);
+		if (above.limits.logical_block < sum.limits.logical_block)
+			return err_set(err, -EINVAL,
+				       "'%s' would have logical blocks of %u bytes, but '%s' above "
+				       "has blocks of %u",
+				       d->name, sum.limits.logical_block, u->table->d->name,
+				       above.limits.logical_block);
+	}
 	return 0;
 }
 

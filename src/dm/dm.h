@@ -70,8 +70,6 @@ struct dm_table {
 	unsigned ndevs, nuses;
 	uint64_t sectors;
 	bool home;
-	unsigned depth;       /* mapped devices below, one through the other */
-	struct riser_blk sum; /* what blk_stack_limits() made of the devices; nothing else */
 };
 
 enum dm_kind { DM_LINEAR, DM_STRIPED, DM_ZERO, DM_ERROR, DM_TARGET };
@@ -109,6 +107,7 @@ struct dm_skip {
 struct dm_plan {
 	uint32_t refs; /* atomic; the device and the maps */
 	struct dm_table *table;
+	struct riser_blk sum; /* limits and features, see dm_table_sum(); nothing else */
 	struct dm_extent *extents;
 	unsigned n, size;
 	struct riser_blk **devs; /* the table's first, by the same index; references are held */
@@ -117,6 +116,7 @@ struct dm_plan {
 	unsigned nstripes;
 	struct dm_flush *flushes;
 	unsigned nflushes;
+	bool mixed; /* some extents get no flush */
 	struct dm_skip *skips;
 	unsigned nskips;
 };
@@ -182,6 +182,8 @@ static inline struct riser_dm *dm_of(const struct riser_blk *b)
 int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
 		 struct dm_table **out, struct riser_dm_where *where, struct riser_err *err);
 void dm_table_put(struct dm_table *t);
+/* What the devices below are at this moment, in @b, which is empty. */
+void dm_table_sum(const struct dm_table *t, struct riser_blk *b);
 /* Under control, when it leaves its slot: the devices below are no longer used by it. */
 void dm_table_leave(struct dm_table *t);
 /* The line that has a sector. */

@@ -336,10 +336,11 @@ static int set_stripes(struct dm_map *m, const struct dm_extent *e)
 static int set_fast(struct dm_map *m)
 {
 	const struct dm_plan *p = m->plan;
-	const struct riser_blk *sum = &p->table->sum;
+	const struct riser_blk *sum = &p->sum;
 	const struct dm_extent *e = p->extents;
 
 	m->map.nflush = p->nflushes;
+	m->map.mixed = p->mixed;
 	m->sectors = p->table->sectors;
 	m->limit = sum->limits.max_sectors ? sum->limits.max_sectors : UINT32_MAX;
 	if (sum->read_only)
@@ -393,7 +394,7 @@ static void dm_map_free(struct blk_map *map)
 static void dm_install(struct riser_blk *b, void *table)
 {
 	const struct dm_plan *p = table;
-	const struct riser_blk *sum = &p->table->sum;
+	const struct riser_blk *sum = &p->sum;
 
 	b->sectors = p->table->sectors;
 	b->limits = sum->limits;

@@ -253,6 +253,7 @@ static int add_flushes(struct dm_plan *p)
 			     : e->kind == DM_TARGET  ? e->target->num_flush
 						     : 0;
 
+		p->mixed |= n == 0;
 		for (unsigned k = 0; !rc && k < n; k++) {
 			struct dm_flush f = { .copy = k };
 
@@ -283,6 +284,7 @@ int dm_plan_new(struct dm_table *t, struct dm_plan **out, struct riser_err *err)
 	p->refs = 1;
 	p->table = t;
 	__atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+	dm_table_sum(t, &p->sum);
 	/* Those that the table names come first, and are kept even where they are skipped. */
 	for (unsigned i = 0; rc >= 0 && i < t->ndevs; i++)
 		rc = add_dev(p, t->devs[i]->b);

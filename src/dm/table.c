@@ -177,7 +177,6 @@ static int table_dev(struct dm_table *t, const char *uri, unsigned *out, struct 
 	t->dev_ends[t->ndevs] = 0;
 	*out = t->ndevs;
 	t->devs[t->ndevs++] = v;
-	blk_stack_limits(&t->sum, v->b);
 	return 0;
 }
 
@@ -374,12 +373,15 @@ static int parse(struct dm_parser *p, struct dm_table *t)
 	return err_set(p->err, -EINVAL, "the table is empty: a line is '<start> <len> <target> …'");
 }
 
-/* What the targets know better than the devices below. */
-static void stack(struct dm_table *t)
+void dm_table_sum(const struct dm_table *t, struct riser_blk *b)
 {
-	struct riser_blk *b = &t->sum;
 	struct riser_blk_info i;
 
+	b->limits.logical_block = b->limits.physical_block = RISER_SECTOR_SIZE;
+	b->limits.buf_align = 1;
+	for (unsigned n = 0; n < t->ndevs; n++)
+		blk_stack_limits(b, t->devs[n]->b);
+	/* What the targets know better. */
 	if (!t->ndevs)
 		b->discard = b->write_zeroes = b->fua = b->compare = b->harmless = true;
 	for (unsigned n = 0; n < t->ntargets; n++) {
@@ -399,6 +401,7 @@ static void stack(struct dm_table *t)
 			b->compare = i.compare;
 		}
 	}
+	b->read_only |= t->d->flags & RISER_DM_READONLY;
 }
 
 /* Enter the table in the lists of the mapped devices below. */
@@ -412,29 +415,39 @@ static int enter(struct dm_table *t, struct riser_err *err)
 
 		if (!below)
 			continue;
-		if (below->live)
-			t->depth = max_of(t->depth, below->live->depth + 1);
 		t->uses[t->nuses].table = t;
 		list_add_tail(&below->users, &t->uses[t->nuses++].link);
 	}
 	return 0;
 }
 
-/* Each line and each device starts and ends at a multiple of the largest logical block. */
+/* Each line, device and chunk starts and ends at a multiple of the largest logical block. */
 static int check_blocks(struct dm_parser *p, const struct dm_table *t)
 {
-	uint32_t block = t->sum.limits.logical_block >> RISER_SECTOR_SHIFT;
+	struct riser_blk sum = { 0 };
+	uint32_t block;
 
+	dm_table_sum(t, &sum);
+	block = sum.limits.logical_block >> RISER_SECTOR_SHIFT;
 	for (unsigned i = 0; i < t->ntargets; i++) {
 		const struct riser_target *n = t->targets[i];
+		struct riser_target_shape s = { 0 };
 
+		if (n->ops->shape)
+			n->ops->shape(n, &s);
+		if (s.kind == RISER_TARGET_STRIPED && s.chunk % block)
+			return err_set(p->err, -EINVAL,
+				       "the %s at sector %llu has chunks of %u sectors, which are "
+				       "no multiple of logical blocks of %u bytes",
+				       n->ops->name, (unsigned long long)n->begin, s.chunk,
+				       sum.limits.logical_block);
 		if (!(n->begin % block) && !(n->len % block))
 			continue;
 		return err_set(p->err, -EINVAL,
 			       "the %s at sector %llu, %llu long, is not aligned to logical blocks "
 			       "of %u bytes",
 			       n->ops->name, (unsigned long long)n->begin,
-			       (unsigned long long)n->len, t->sum.limits.logical_block);
+			       (unsigned long long)n->len, sum.limits.logical_block);
 	}
 	return 0;
 }
@@ -454,13 +467,9 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
 	t->refs = 1;
 	t->parser = &p;
 	t->notes = notes;
-	t->sum.limits.logical_block = t->sum.limits.physical_block = RISER_SECTOR_SIZE;
-	t->sum.limits.buf_align = 1;
 	rc = parse(&p, t);
-	if (!rc) {
-		stack(t);
+	if (!rc)
 		rc = check_blocks(&p, t);
-	}
 	if (!rc)
 		rc = enter(t, err);
 	t->parser = NULL;
@@ -472,7 +481,6 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
 		dm_table_put(t);
 		return rc;
 	}
-	t->sum.read_only |= d->flags & RISER_DM_READONLY;
 	*out = t;
 	return 0;
 }
