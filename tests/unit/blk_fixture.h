@@ -12,6 +12,7 @@
 #include "blk/source.h"
 #include <errno.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 
 static uint32_t fix_live_maps; /* atomic; of every kind */
 static uint32_t fix_bad;       /* atomic: rules that were broken, with a line each */
@@ -62,11 +63,14 @@ struct fix_leaf {
 	uint8_t *data, *stable; /* what reads see; what a power cut leaves */
 	size_t len;
 	enum fix_mode mode;
-	unsigned room;  /* I/Os at a time; more get blk_again() */
-	bool no_zeroes; /* WRITE_ZEROES proves not to be supported */
+	unsigned room;      /* I/Os at a time; more get blk_again() */
+	bool no_zeroes;     /* WRITE_ZEROES proves not to be supported */
+	bool short_discard; /* a bug to be found: longer discards stop a sector short */
 	uint64_t seed;
-	uint8_t *own; /* with BLK_REACH_OWN: memory that it reaches */
-	size_t own_len, own_used;
+	unsigned flushes; /* that arrived; for one owner */
+	uint8_t *own;     /* with BLK_REACH_OWN: memory that it reaches */
+	size_t own_len;
+	uint8_t *own_pages;        /* which pages of it are given out */
 	pthread_mutex_t lock;      /* for @data, where several owners use it */
 	struct fix_leaf_map *maps; /* for fix_leaf_kick() */
 };
@@ -86,10 +90,23 @@ static bool fix_reaches(const struct fix_leaf *d, const void *p)
 	       ((const uint8_t *)p >= d->own && (const uint8_t *)p < d->own + d->own_len);
 }
 
-static void fix_execute(struct riser_blk *b, struct riser_blk_io *io)
+static bool fix_equal(const struct riser_blk_io *io, const void *to)
+{
+	uint8_t *copy = malloc(blk_bytes(io));
+	bool equal;
+
+	blk_copy_in(copy, io);
+	equal = !memcmp(copy, to, blk_bytes(io));
+	free(copy);
+	return equal;
+}
+
+static enum riser_blk_status fix_execute(struct riser_blk *b, struct riser_blk_io *io)
 {
 	struct fix_leaf *d = b->priv;
 	uint8_t *at = d->data + (io->sector << 9);
+	enum riser_blk_status status = RISER_BLK_OK;
+	size_t len = blk_bytes(io);
 
 	pthread_mutex_lock(&d->lock);
 	switch (io->op) {
@@ -101,14 +118,22 @@ static void fix_execute(struct riser_blk *b, struct riser_blk_io *io)
 		break;
 	case RISER_BLK_FLUSH:
 		memcpy(d->stable, d->data, d->len);
+		d->flushes++;
+		break;
+	case RISER_BLK_COMPARE:
+		if (!fix_equal(io, at))
+			status = RISER_BLK_PROTECTION;
 		break;
 	default:
-		memset(at, 0, blk_bytes(io));
+		if (io->op == RISER_BLK_DISCARD && d->short_discard && io->count > 2)
+			len -= 512;
+		memset(at, 0, len);
 		break;
 	}
-	if (io->flags & RISER_BLK_FUA && io->op != RISER_BLK_FLUSH)
+	if (io->op != RISER_BLK_FLUSH && (io->flags & RISER_BLK_FUA || !b->write_cache))
 		memcpy(d->stable + (io->sector << 9), at, blk_bytes(io));
 	pthread_mutex_unlock(&d->lock);
+	return status;
 }
 
 /* Whatever arrives at a leaf keeps to what the leaf said. */
@@ -129,7 +154,9 @@ static void fix_check(struct riser_blk *b, const struct riser_blk_io *io)
 	if (io->op == RISER_BLK_WRITE_ZEROES &&
 	    (!b->write_zeroes || (l->max_zeroes_sectors && io->count > l->max_zeroes_sectors)))
 		fix_broken("leaf: write zeroes of %u sectors", io->count);
-	if (io->flags & RISER_BLK_PREFLUSH || (io->flags & RISER_BLK_FUA && !b->fua))
+	/* Without a cache they say nothing. */
+	if (b->write_cache &&
+	    (io->flags & RISER_BLK_PREFLUSH || (io->flags & RISER_BLK_FUA && !b->fua)))
 		fix_broken("leaf: flags %#x", io->flags);
 }
 
@@ -137,7 +164,7 @@ static bool fix_usable(struct fix_leaf *d, const struct blk_limits *l, struct ri
 {
 	size_t skip = io->iov_off;
 
-	if (io->op > RISER_BLK_WRITE)
+	if (io->op > RISER_BLK_WRITE && io->op != RISER_BLK_COMPARE)
 		return true;
 	if (!blk_memory_ok(l, io))
 		return false;
@@ -175,8 +202,7 @@ static void fix_leaf_submit(struct blk_map *map, struct riser_blk_io *io)
 		return;
 	}
 	if (load_relaxed(&d->mode) == FIX_AT_ONCE) {
-		fix_execute(map->b, io);
-		blk_done(io, RISER_BLK_OK);
+		blk_done(io, fix_execute(map->b, io));
 		return;
 	}
 	io_push(&m->held, io);
@@ -197,10 +223,9 @@ static int fix_finish(struct fix_leaf_map *m, bool all)
 			io_push(&again, io);
 			continue;
 		}
-		fix_execute(m->map.b, io);
 		m->nheld--;
 		n++;
-		blk_end(io, RISER_BLK_OK);
+		blk_end(io, fix_execute(m->map.b, io));
 	}
 	while ((io = io_pop(&again)))
 		io_push(&m->held, io);
@@ -303,7 +328,9 @@ static void fix_leaf_close(struct riser_blk *b)
 	memset(d->data, 0x5a, d->len);
 	free(d->data);
 	free(d->stable);
-	free(d->own);
+	if (d->own)
+		munmap(d->own, d->own_len);
+	free(d->own_pages);
 	pthread_mutex_destroy(&d->lock);
 	memset(d, 0x5a, sizeof(*d));
 	free(d);
@@ -312,21 +339,26 @@ static void fix_leaf_close(struct riser_blk *b)
 static int fix_buf_alloc(struct riser_blk *b, size_t len, void **out, struct riser_err *err)
 {
 	struct fix_leaf *d = b->priv;
+	size_t want = (len + 4095) / 4096, run = 0, end = d->own_len / 4096, at;
 
-	len = align_up(len, 4096);
 	pthread_mutex_lock(&d->lock);
-	if (d->own_used + len > d->own_len) {
-		pthread_mutex_unlock(&d->lock);
-		return riser_err_set(err, -ENOMEM, "own memory is used up");
+	for (at = 0; at < end && run < want; at++)
+		run = d->own_pages[at] ? 0 : run + 1;
+	if (run == want) {
+		*out = d->own + (at - want) * 4096;
+		memset(d->own_pages + at - want, 1, want);
 	}
-	*out = d->own + d->own_used;
-	d->own_used += len;
 	pthread_mutex_unlock(&d->lock);
-	return 0;
+	return run == want ? 0 : riser_err_set(err, -ENOMEM, "own memory is used up");
 }
 
 static void fix_buf_free(struct riser_blk *b, void *buf, size_t len)
 {
+	struct fix_leaf *d = b->priv;
+
+	pthread_mutex_lock(&d->lock);
+	memset(d->own_pages + ((uint8_t *)buf - d->own) / 4096, 0, (len + 4095) / 4096);
+	pthread_mutex_unlock(&d->lock);
 }
 
 static const struct blk_ops fix_leaf_ops = {
@@ -365,7 +397,9 @@ static struct riser_blk *fix_leaf_new(struct riser *r, const char *name, uint64_
 	d->seed = 12345;
 	d->own_len = own;
 	if (own)
-		d->own = aligned_alloc(4096, own);
+		d->own =
+			mmap(NULL, own, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->own_pages = calloc(1, own / 4096 + 1);
 	pthread_mutex_init(&d->lock, NULL);
 	blk_new(r, own ? &fix_own_leaf_ops : &fix_leaf_ops, d, &b, NULL);
 	b->sectors = sectors;

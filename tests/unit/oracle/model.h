@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * What has to come out, worked out sector by sector from the tables' text. It knows nothing of
+ * plans, channels or pieces.
+ */
+#ifndef TESTS_ORACLE_MODEL_H
+#define TESTS_ORACLE_MODEL_H
+
+#include "script.h"
+
+enum { SECTORS = 64 * 8, NO_TABLE = -1 };
+
+/* A sector of a leaf. */
+struct cell {
+	uint64_t tag;             /* what fills it; 0: zeroes */
+	uint64_t changed;         /* when that was; see model.tick */
+	uint8_t writing, reading; /* I/O in flight */
+	bool unknown;             /* a write that failed has been here */
+};
+
+struct model {
+	const struct script *s;
+	int live[DEVS], pending[DEVS]; /* tables */
+	bool suspended[DEVS];
+	uint64_t tick;
+	struct cell cells[LEAVES][SECTORS];
+};
+
+enum where { W_LEAF, W_ZERO, W_ERROR };
+
+struct place {
+	enum where where;
+	unsigned leaf;
+	uint32_t sector;
+};
+
+/* The table that I/O which is sent now will meet: what waits at a gate meets the next one. */
+static const struct s_table *met(const struct model *m, unsigned dev)
+{
+	int t = m->suspended[dev] && m->pending[dev] != NO_TABLE ? m->pending[dev] : m->live[dev];
+
+	return &m->s->tables[t];
+}
+
+static struct place locate(const struct model *m, const struct s_leg *leg, uint32_t sector);
+
+static struct place locate_in(const struct model *m, const struct s_table *t, uint32_t sector)
+{
+	const struct s_line *l = t->lines;
+	uint32_t chunk, stripe;
+
+	while (sector >= l->len)
+		sector -= l++->len;
+	switch (l->kind) {
+	case S_LINEAR:
+		return locate(m, &l->legs[0], sector);
+	case S_STRIPED:
+		chunk = sector / l->chunk;
+		stripe = chunk % l->n;
+		return locate(m, &l->legs[stripe], chunk / l->n * l->chunk + sector % l->chunk);
+	case S_UNSTRIPED:
+		chunk = sector / l->chunk * l->n + l->index;
+		return locate(m, &l->legs[0], chunk * l->chunk + sector % l->chunk);
+	case S_ZERO:
+		return (struct place){ .where = W_ZERO };
+	default:
+		return (struct place){ .where = W_ERROR };
+	}
+}
+
+static struct place locate(const struct model *m, const struct s_leg *leg, uint32_t sector)
+{
+	sector += leg->start;
+	if (leg->dev >= LEAVES)
+		return locate_in(m, met(m, leg->dev - LEAVES), sector);
+	return (struct place){ .where = W_LEAF, .leaf = leg->dev, .sector = sector };
+}
+
+static struct cell *cell_at(struct model *m, unsigned dev, uint32_t sector, enum where *where)
+{
+	struct place p = locate_in(m, met(m, dev), sector);
+
+	*where = p.where;
+	return p.where == W_LEAF ? &m->cells[p.leaf][p.sector] : NULL;
+}
+
+/* What a table, or what is live on a device, can do: all that its devices can. */
+struct ability {
+	bool discard, compare;
+	uint32_t block;
+};
+
+static struct ability ability_of(const struct model *m, const struct s_table *t)
+{
+	struct ability a = { true, true, 512 };
+
+	for (unsigned i = 0; i < t->nlines; i++)
+		for (unsigned k = 0; k < line_legs(&t->lines[i]); k++) {
+			unsigned dev = t->lines[i].legs[k].dev;
+			const struct s_leaf *l = &m->s->leaves[dev % LEAVES];
+			struct ability of = { l->discard, l->compare, l->block };
+
+			if (dev >= LEAVES)
+				of = ability_of(m, &m->s->tables[m->live[dev - LEAVES]]);
+			a.discard &= of.discard;
+			a.compare &= of.compare;
+			a.block = max_of(a.block, of.block);
+		}
+	return a;
+}
+
+static bool same_ability(struct ability a, struct ability b)
+{
+	return a.discard == b.discard && a.compare == b.compare && a.block == b.block;
+}
+
+/* Would nobody who uses the device see a difference? */
+static bool equivalent(const struct model *m, const struct s_table *a, const struct s_table *b)
+{
+	if (table_sectors(a) != table_sectors(b) ||
+	    !same_ability(ability_of(m, a), ability_of(m, b)))
+		return false;
+	for (uint32_t i = 0; i < table_sectors(a); i++) {
+		struct place x = locate_in(m, a, i), y = locate_in(m, b, i);
+
+		if (x.where != y.where || x.leaf != y.leaf || x.sector != y.sector)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t sectors_of(const struct model *m, unsigned dev)
+{
+	return dev < LEAVES ? m->s->leaves[dev].sectors
+			    : table_sectors(&m->s->tables[m->live[dev - LEAVES]]);
+}
+
+/* The sectors of @dev that a table needs. */
+static uint32_t table_needs(const struct s_table *t, unsigned dev)
+{
+	uint32_t most = 0;
+
+	for (unsigned i = 0; i < t->nlines; i++)
+		for (unsigned k = 0; k < line_legs(&t->lines[i]); k++)
+			if (t->lines[i].legs[k].dev == dev)
+				most = max_of(most,
+					      t->lines[i].legs[k].start + leg_need(&t->lines[i]));
+	return most;
+}
+
+/* Are the devices as large as a table wants, and can its stripes be cut into chunks? */
+static bool loadable(const struct model *m, const struct s_table *t)
+{
+	for (unsigned i = 0; i < t->nlines; i++)
+		if (t->lines[i].kind == S_STRIPED &&
+		    t->lines[i].len % (t->lines[i].n * t->lines[i].chunk))
+			return false;
+	for (unsigned dev = 0; dev < LEAVES + (unsigned)m->s->ndevs; dev++)
+		if (table_needs(t, dev) >
+		    (dev < LEAVES || dev - LEAVES < t->dev ? sectors_of(m, dev) : 0))
+			return false;
+	return true;
+}
+
+/* May @dev become @sectors long? Live and inactive tables above say. */
+static bool may_become(const struct model *m, unsigned dev, uint32_t sectors)
+{
+	for (unsigned i = dev + 1; i < m->s->ndevs; i++) {
+		int slots[] = { m->live[i], m->pending[i] };
+
+		for (unsigned k = 0; k < 2; k++)
+			if (slots[k] != NO_TABLE &&
+			    table_needs(&m->s->tables[slots[k]], LEAVES + dev) > sectors)
+				return false;
+	}
+	return true;
+}
+
+/* Are suspended devices with another table pending as large then as @t wants? */
+static bool fits_what_comes(const struct model *m, const struct s_table *t)
+{
+	for (unsigned dev = 0; dev < t->dev; dev++)
+		if (table_needs(t, LEAVES + dev) > table_sectors(met(m, dev)))
+			return false;
+	return true;
+}
+
+#endif
