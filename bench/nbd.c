@@ -420,7 +420,8 @@ static double copy_rate(const struct server *s)
 	char command[400];
 	uint64_t t = now_ns();
 
-	snprintf(command, sizeof(command), "nbdcopy 'nbd+unix:///?socket=%s' null:", s->path);
+	snprintf(command, sizeof(command),
+		 "nbdcopy --no-extents 'nbd+unix:///?socket=%s' null:", s->path);
 	for (unsigned i = 0; i < COPIES; i++)
 		if (system(command))
 			return 0;
