@@ -173,6 +173,8 @@ struct riser_blk_info {
  * @bounces: leaf I/Os whose data was copied through a bounce buffer
  * @splits: children made because of limits
  * @retries: commands sent again by the driver below
+ * @hops: of the channel and those below it, how many pass their I/O to another executor: a device
+ *	wants one that runs it, or a controller has no queue pair left
  */
 struct riser_blk_stats {
 	uint64_t ios;
@@ -180,6 +182,7 @@ struct riser_blk_stats {
 	uint64_t bounces;
 	uint64_t splits;
 	uint64_t retries;
+	uint64_t hops;
 };
 
 /* Flags of riser_blk_open(). */
@@ -276,6 +279,11 @@ RISER_API bool riser_blk_is_safe_to_destroy(struct riser_blk *b);
  * @err: filled on failure; may be NULL
  *
  * Any thread may open a channel, whether or not another runs @x meanwhile.
+ *
+ * A controller that has no I/O queue pair left for @x is shared: the I/O is passed to an executor
+ * that has one (struct riser_blk_stats.hops). So an executor that has a channel on a controller is
+ * to be polled until all channels on that controller are closed; riser_exec_free() polls it until
+ * then.
  *
  * Return: 0, -ENOMEM, -EINVAL, or what the device said.
  */

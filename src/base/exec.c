@@ -68,8 +68,8 @@ void riser_exec_free(struct riser_exec *x)
 {
 	if (!x)
 		return;
-	/* What others left to its owner, who polls no more; else it would be lost. */
-	while (load_relaxed(&x->inbox) || load_acquire(&x->leaving))
+	/* What others left to its owner, who polls no more; and who still needs it is served. */
+	while (load_relaxed(&x->inbox) || load_acquire(&x->leaving) || load_acquire(&x->lent))
 		if (!run_inbox(x))
 			riser_exec_wait(x, NS_PER_MS);
 	clock_leave(x->r, &x->part);

@@ -55,6 +55,7 @@ struct riser_exec {
 	struct clock_part part;
 	struct blk_owner *blk; /* what the block core hangs here; under the context's lock */
 	uint32_t leaving;      /* atomic: what is about to go elsewhere, given some more polls */
+	uint32_t lent; /* atomic: what serves other executors until they are through with it */
 
 	struct riser_work *inbox __attribute__((aligned(64))); /* pushed by any thread */
 	uint32_t posting; /* threads inside riser_exec_post(): freeing waits for them */

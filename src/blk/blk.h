@@ -313,6 +313,7 @@ struct blk_home {
 	struct list leaving; /* in blk_owner.leaving */
 	bool leaves;         /* its executor has no other channel on the device */
 	bool moving;         /* @change is on its way */
+	bool lent;           /* a hop's own, see blk_map_hop() */
 	uint64_t not_before; /* when the next try is due */
 	struct blk_change change;
 	struct riser_err err;
@@ -348,6 +349,8 @@ int blk_channel_open(struct riser_blk *b, struct riser_exec *x, const struct blk
 int channel_new(struct riser_blk *b, struct riser_exec *x, const struct blk_channel_opts *opts,
 		size_t size, struct riser_blk_channel **out, struct riser_err *err);
 void channel_free(struct riser_blk_channel *c);
+/* Its map is a hop, before anything was submitted: the leaf's part is done elsewhere. */
+void channel_unleaf(struct riser_blk_channel *c);
 /* A channel's way through a device whose table is @table; a hop where @home is somebody else. */
 int channel_map_new(struct riser_blk_channel *c, void *table, struct blk_home *home,
 		    struct blk_map **out, struct riser_err *err);

@@ -31,6 +31,7 @@ struct bounce_pool {
 	struct io_queue waiters;
 	uint32_t sectors; /* of a buffer */
 	void *memory;
+	size_t len;
 	struct bounce items[BUFFERS];
 };
 
@@ -117,7 +118,8 @@ int bounce_new(struct riser_blk_channel *c, struct riser_err *err)
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return err_set(err, -ENOMEM, "no memory for bounce buffers");
-	rc = riser_blk_buf_alloc(c, (BUFFERS + 1) * stride, &pool->memory, err);
+	pool->len = (BUFFERS + 1) * stride;
+	rc = riser_blk_buf_alloc(c, pool->len, &pool->memory, err);
 	if (rc) {
 		free(pool);
 		return rc;
@@ -138,7 +140,11 @@ int bounce_new(struct riser_blk_channel *c, struct riser_err *err)
 
 void bounce_free(struct riser_blk_channel *c)
 {
-	free(c->bounce);
+	struct bounce_pool *pool = c->bounce;
+
+	if (pool)
+		riser_blk_buf_free(c, pool->memory, pool->len);
+	free(pool);
 	c->bounce = NULL;
 }
 

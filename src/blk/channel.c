@@ -159,6 +159,14 @@ static int zeroes_new(struct riser_blk_channel *c, struct riser_err *err)
 	return rc;
 }
 
+void channel_unleaf(struct riser_blk_channel *c)
+{
+	c->leaf = false;
+	riser_blk_buf_free(c, c->zeroes, CHANNEL_ZEROES);
+	c->zeroes = NULL;
+	bounce_free(c);
+}
+
 int blk_map_build(struct riser_blk_channel *c, void *table, struct blk_home *home,
 		  struct blk_map **out, struct riser_err *err)
 {
@@ -376,6 +384,7 @@ static void add_stats(struct riser_blk_channel *c, const struct blk_owner *o,
 	stats->bounces += load_relaxed(&c->stats.bounces);
 	stats->splits += load_relaxed(&c->stats.splits);
 	if (m->c != c) {
+		stats->hops++;
 		stats->bounces += load_relaxed(&m->c->stats.bounces);
 		stats->splits += load_relaxed(&m->c->stats.splits);
 	}

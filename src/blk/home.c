@@ -19,6 +19,9 @@
  * owner frees the old one. When the owner of the home closes his last channel on the device, the
  * home leaves: as by a swap to the same table, whose steps the owner takes in his polls. Until then
  * his executor has to be polled; riser_blk_channel_close() and riser_exec_free() do.
+ *
+ * A leaf that has nothing left for another owner hops too, channel by channel: blk_map_hop(). Such
+ *a home belongs to one hop and goes with it.
  */
 #include "base/err.h"
 #include "base/riser.h"
@@ -33,6 +36,7 @@
 struct hop_map {
 	struct blk_map map;
 	struct riser_blk_channel *home;
+	struct blk_home *own;   /* the same, where it is this map's alone */
 	struct blk_batch there; /* the submitter's */
 	/* On a line of its own: the home thread's. */
 	struct blk_batch back __attribute__((aligned(64)));
@@ -111,8 +115,18 @@ static void step_over(struct blk_map *map, struct riser_blk_io *io)
 		blk_layer_go(io, m->home, io->sector);
 }
 
+static void hop_free(struct blk_map *map)
+{
+	struct hop_map *m = container_of(map, struct hop_map, map);
+
+	if (m->own)
+		home_retire(m->own);
+	free(m);
+}
+
 static const struct blk_ops hop_ops = {
 	.size = sizeof(hop_ops),
+	.map_free = hop_free,
 };
 
 int hop_map_new(struct riser_blk_channel *c, struct blk_home *home, struct blk_map **out,
@@ -147,14 +161,15 @@ bool home_wanted(const struct riser_blk *b, void *table)
 	return b->ops->wants_home && b->ops->wants_home(b, table);
 }
 
-static int home_new(struct riser_blk *b, void *table, const struct riser_blk_channel *by,
+/* On @x; as many frames and children as @by has. */
+static int home_new(const struct riser_blk_channel *by, struct riser_exec *x, void *table,
 		    struct blk_home **out, struct riser_err *err)
 {
 	struct blk_channel_opts opts = { .frames = by->opts.frames,
 					 .children = by->opts.children,
 					 .is_home = true };
 	struct riser_blk_channel *c;
-	int rc = channel_new(b, by->owner->x, &opts, sizeof(struct blk_home), &c, err);
+	int rc = channel_new(by->b, x, &opts, sizeof(struct blk_home), &c, err);
 
 	if (rc)
 		return rc;
@@ -178,7 +193,7 @@ int home_get(struct riser_blk *b, void *table, struct blk_home **slot,
 		return 0;
 	b->building++;
 	pthread_mutex_unlock(&b->lock);
-	rc = home_new(b, table, by, &h, err);
+	rc = home_new(by, by->owner->x, table, &h, err);
 	pthread_mutex_lock(&b->lock);
 	b->building--;
 	clock_bump(b->r);
@@ -195,6 +210,27 @@ void home_live(struct blk_home *h)
 	store_release(&h->c.gate, h->c.map);
 }
 
+int blk_map_hop(struct riser_blk_channel *c, struct riser_exec *x, struct blk_map **out,
+		struct riser_err *err)
+{
+	struct blk_home *h;
+	int rc = home_new(c, x, NULL, &h, err);
+
+	if (rc)
+		return rc;
+	rc = hop_map_new(c, h, out, err);
+	if (rc) {
+		home_retire(h);
+		return rc;
+	}
+	h->lent = true;
+	__atomic_fetch_add(&x->lent, 1, __ATOMIC_RELAXED);
+	home_live(h);
+	container_of(*out, struct hop_map, map)->own = h;
+	channel_unleaf(c);
+	return 0;
+}
+
 static void stay(struct blk_home *h)
 {
 	struct riser_exec *x = h->c.owner->x;
@@ -208,12 +244,14 @@ static void reap(struct riser_work *w)
 {
 	struct blk_home *h = container_of(w, struct blk_home, c.reap);
 	struct riser_exec *x = h->c.owner->x;
-	bool left = h->leaves;
+	bool left = h->leaves, lent = h->lent;
 
 	list_del(&h->leaving);
 	channel_free(&h->c);
 	if (left)
 		__atomic_fetch_sub(&x->leaving, 1, __ATOMIC_RELEASE);
+	if (lent)
+		__atomic_fetch_sub(&x->lent, 1, __ATOMIC_RELEASE);
 	clock_bump(x->r);
 }
 

@@ -159,6 +159,20 @@ void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_chann
  */
 int blk_map_add_lower(struct blk_map *m, struct riser_blk *lower, struct riser_err *err);
 
+/**
+ * blk_map_hop - in ops->map_new of a leaf that is short of something: pass I/O to another executor
+ * @c: the channel
+ * @x: who does it instead; must be polled while the map exists
+ * @out: the map
+ * @err: filled on failure
+ *
+ * A channel there, with opts.is_home set, gets a map of its own by ops->map_new.
+ *
+ * Return: 0 or a negative errno.
+ */
+int blk_map_hop(struct riser_blk_channel *c, struct riser_exec *x, struct blk_map **out,
+		struct riser_err *err);
+
 /*
  * One look-up for reads and writes: the whole device lies at @base of a lower channel of @m.
  * Everything else goes through ops->map. Pure: it changes nothing but @m.

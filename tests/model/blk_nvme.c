@@ -260,18 +260,30 @@ TEST(namespaces_share_a_controller_and_a_queue_pair)
 	riser_free(g.r);
 }
 
+/* Those that no channel has cannot be shared. */
 TEST(no_queue_left_is_said)
 {
 	struct riser_blk_channel *c2;
-	struct riser_exec *x2;
-	struct rig g;
+	struct riser_nvme_qpair *q;
+	struct riser_nvme *ctrl;
+	struct riser_blk *b;
+	struct riser_exec *x;
+	struct riser *r;
 
-	SUB(rig_up(&g, "model:nvme?queues=1&size=64M", 0));
-	CHECK_EQ(riser_exec_new(g.r, &x2, &err), 0);
-	CHECK_EQ(riser_blk_channel_open(g.b, x2, 0, &c2, &err), -EBUSY);
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	CHECK_EQ(riser_blk_open(r, "model:nvme?queues=1&size=64M", 0, &b, &err), 0);
+	CHECK_EQ(riser_nvme_open(r, "model:nvme?queues=1&size=64M", NULL, &ctrl, &err), 0);
+	CHECK_EQ(riser_nvme_qpair_open(ctrl, x, NULL, &q, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c2, &err), -EBUSY);
 	CHECK_HAS(err.text, "taken");
-	riser_exec_free(x2);
-	rig_down(&g);
+	riser_nvme_qpair_close(q);
+	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c2, &err), 0);
+	riser_blk_channel_close(c2);
+	riser_nvme_close(ctrl);
+	riser_blk_close(b);
+	riser_exec_free(x);
+	riser_free(r);
 }
 
 /* Read once. Return: what the executor said when it was to sleep, and it was woken by its event. */

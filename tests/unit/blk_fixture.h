@@ -19,6 +19,8 @@ static uint32_t fix_bad;       /* atomic: rules that were broken, with a line ea
 
 /* Set before a swap: the nth allocation behind the linear's own fails. */
 static unsigned *fix_countdown, fix_countdown_to;
+/* Called while a linear's map is made, before its lower channel. */
+static void (*fix_building)(struct riser_blk *b);
 static _Thread_local struct riser_exec *fix_this; /* which executor this thread runs, if it says */
 
 static void fix_broken(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -477,6 +479,8 @@ static int fix_linear_map_new(struct riser_blk *b, void *table, struct riser_blk
 	__atomic_fetch_add(&fix_live_maps, 1, __ATOMIC_RELAXED);
 	if (fix_countdown)
 		*fix_countdown = fix_countdown_to;
+	if (fix_building)
+		fix_building(b);
 	rc = blk_map_add_lower(&m->map, t->lower, err);
 	if (!rc && t->fail && --t->fail == 0)
 		rc = riser_err_set(err, -ENOMEM, "the test says no");

@@ -5,7 +5,9 @@
  *
  * An owner has one queue pair a controller, which all of its channels share, whatever namespace
  * they are on (and a second one where some want interrupts and others don't). Any thread may make
- * it; the owner adopts it with the first I/O of any of them.
+ * it; the owner adopts it with the first I/O of any of them. Where the controller has no queue pair
+ * left, a channel passes its I/O to the owner whose queue pair has the fewest channels, and that
+ * one keeps it as long.
  *
  * An I/O costs no memory here: the driver's request lies in the I/O's own words.
  */
@@ -304,11 +306,11 @@ static int queue_make(struct nvme_queue *n, struct riser_err *err)
 	return rc;
 }
 
-/* The queue pair of @x on the controller, with one reference more, or NULL. Under the lock. */
-static struct nvme_queue *queue_find(struct nvme_ctrl *c, struct riser_exec *x, bool irq)
+/* The queue pair of @like's owner on the controller, with one reference more, or NULL. Locked. */
+static struct nvme_queue *queue_find(struct nvme_ctrl *c, const struct nvme_queue *like, bool any)
 {
 	list_for_each (n, &c->shared, struct nvme_queue, link) {
-		if (n->x != x || n->irq != irq || n->state >= QUEUE_FAILED)
+		if (n->x != like->x || n->state >= QUEUE_FAILED || (n->irq != like->irq && !any))
 			continue;
 		n->refs++;
 		return n;
@@ -339,8 +341,11 @@ static int queue_new(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue
 	return rc;
 }
 
-/* The owner's queue pair on the controller, made where this is the first channel. Any thread. */
-static int queue_get(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue **out,
+/*
+ * The owner's queue pair on the controller, made where this is the first channel. Any thread.
+ * @any: with interrupts or without.
+ */
+static int queue_get(struct nvme_dev *d, struct riser_exec *x, bool any, struct nvme_queue **out,
 		     struct riser_err *err)
 {
 	struct nvme_queue *mine = NULL, *n;
@@ -351,7 +356,7 @@ static int queue_get(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue
 		return rc;
 	for (;;) {
 		pthread_mutex_lock(&c->lock);
-		n = queue_find(c, x, d->irq);
+		n = queue_find(c, mine, any);
 		if (!n)
 			list_add(&c->shared, &mine->link);
 		pthread_mutex_unlock(&c->lock);
@@ -373,6 +378,41 @@ static int queue_get(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue
 	return rc;
 }
 
+/*
+ * One of @x, of the kind that was not asked for, or else that with the fewest channels; with one
+ * reference more. NULL: no channel has any.
+ */
+static struct nvme_queue *queue_least(struct nvme_ctrl *c, const struct riser_exec *x)
+{
+	struct nvme_queue *least = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	list_for_each (n, &c->shared, struct nvme_queue, link) {
+		if (n->state != QUEUE_READY)
+			continue;
+		if (!least || (n->refs < least->refs && least->x != x) || n->x == x)
+			least = n;
+	}
+	if (least)
+		least->refs++;
+	pthread_mutex_unlock(&c->lock);
+	return least;
+}
+
+/* No queue pair is left, which @err says: through another owner's. */
+static int share(struct riser_blk_channel *c, struct nvme_dev *d, struct blk_map **out,
+		 struct riser_err *err)
+{
+	struct nvme_queue *n = queue_least(d->h->ctrl, c->owner->x);
+	int rc;
+
+	if (!n)
+		return -EBUSY;
+	rc = blk_map_hop(c, n->x, out, err);
+	queue_put(n, false);
+	return rc;
+}
+
 static int nvme_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
 			struct blk_map **out, struct riser_err *err)
 {
@@ -384,10 +424,10 @@ static int nvme_map_new(struct riser_blk *b, void *table, struct riser_blk_chann
 	if (!m)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(&m->map, b, c);
-	rc = queue_get(d, c->owner->x, &m->queue, err);
+	rc = queue_get(d, c->owner->x, c->opts.is_home, &m->queue, err);
 	if (rc) {
 		blk_map_free(&m->map);
-		return rc;
+		return rc == -EBUSY && !c->opts.is_home ? share(c, d, out, err) : rc;
 	}
 	riser_nvme_ns_get_info(d->ns, &info);
 	m->q = m->queue->q;
