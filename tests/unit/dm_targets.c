@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 /* unstriped, switch and dust. */
-#include "base/barrier.h"
 #include "dm_fixture.h"
-#include <pthread.h>
 
 static uint64_t buf[64 * 2048], got[64 * 2048];
 
@@ -284,62 +282,6 @@ TEST(switch_of_many_paths)
 	dm_down();
 	free(table);
 }
-/* Regions move while another thread reads: each read is from one path or another. */
-static uint32_t readings; /* atomic */
-static bool stop_reading; /* atomic */
-static const char *misread;
-
-static void *read_on(void *arg)
-{
-	uint64_t *mine = malloc(4096);
-	struct riser_blk *b = arg;
-	struct riser_blk_channel *c;
-	struct riser_exec *own;
-	unsigned i = 0;
-
-	misread = "no channel";
-	if (riser_exec_new(r, &own, NULL) || riser_blk_channel_open(b, own, 0, &c, NULL))
-		return NULL;
-	misread = NULL;
-	while (!load_relaxed(&stop_reading)) {
-		uint64_t at = i++ % 19 * 8;
-
-		if (riser_blk_rw(c, RISER_BLK_READ, at, 8, mine, 0) ||
-		    !dm_filled(mine, at, 8, mine[0] >> 8 & 0xff))
-			misread = "neither path's data";
-		__atomic_fetch_add(&readings, 1, __ATOMIC_RELAXED);
-	}
-	riser_blk_channel_close(c);
-	riser_exec_free(own);
-	free(mine);
-	return NULL;
-}
-
-TEST(switch_under_load)
-{
-	struct riser_dm *d;
-	struct dm_way w;
-	pthread_t thread;
-
-	CHECK_EQ(riser_new(NULL, &r, &err), 0); /* on real time: there are two threads */
-	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
-	SUB(three_paths(&w, &d));
-	store_relaxed(&stop_reading, false);
-	store_relaxed(&readings, 0);
-	CHECK_EQ(pthread_create(&thread, NULL, read_on, w.b), 0);
-	for (unsigned i = 0; i < 500 || load_relaxed(&readings) < 1000; i++)
-		SAYS(d,
-		     i % 2 ? "set_region_mappings 0:0 :1 :2 R3,11"
-			   : "set_region_mappings 0:2 R1,13",
-		     "");
-	store_relaxed(&stop_reading, true);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
-	CHECK_STR(misread ? misread : "", "");
-	dm_close_way(&w);
-	CHECK_EQ(riser_dm_remove(d, x, &err), 0);
-	dm_down();
-}
-
 /* dust */
 
 TEST(dust_constructor)
@@ -567,7 +509,6 @@ TEST(dust_of_many_blocks)
 
 TEST_MAIN(CASE(unstriped_constructor), CASE(unstriped_undoes_striped),
 	  CASE(unstriped_may_be_linear), CASE(switch_constructor), CASE(switch_mappings),
-	  CASE(switch_refuses), CASE(switch_of_many_paths), CASE(switch_under_load),
-	  CASE(dust_constructor), CASE(dust_messages), CASE(dust_reads_and_writes),
-	  CASE(dust_writes_that_fail_first), CASE(dust_blocks_askew),
-	  CASE(dust_kept_through_a_new_plan), CASE(dust_of_many_blocks))
+	  CASE(switch_refuses), CASE(switch_of_many_paths), CASE(dust_constructor),
+	  CASE(dust_messages), CASE(dust_reads_and_writes), CASE(dust_writes_that_fail_first),
+	  CASE(dust_blocks_askew), CASE(dust_kept_through_a_new_plan), CASE(dust_of_many_blocks))
