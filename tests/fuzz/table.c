@@ -6,6 +6,7 @@
  * covers: src/dm/table.c src/dm/target/delay.c src/dm/target/dust.c src/dm/target/error.c
  * covers: src/dm/target/flakey.c src/dm/target/linear.c src/dm/target/striped.c
  * covers: src/dm/target/switch.c src/dm/target/unstriped.c src/dm/target/zero.c
+ * covers: src/dm/target/fault_rule.c
  *
  * What stands above the first line "--" is a table, each line below it a message to the target at
  * its first word's sector. The context knows mem:, null: and dm: alone, and no large devices, so
@@ -67,6 +68,7 @@ struct fuzz {
 	struct riser *r;
 	struct riser_exec *x;
 	struct riser_dm *low, *d;
+	bool stops; /* I/O may come to a breakpoint, for ever */
 };
 
 static void set_up(struct fuzz *f)
@@ -143,7 +145,7 @@ static void all_io(struct fuzz *f, struct riser_blk_channel *c)
 {
 	char *table = shown(f, RISER_STATUS_TABLE, false);
 
-	for (char *line = strtok(table, "\n"); line; line = strtok(NULL, "\n")) {
+	for (char *line = f->stops ? NULL : strtok(table, "\n"); line; line = strtok(NULL, "\n")) {
 		uint64_t begin = strtoull(line, NULL, 10);
 
 		some_io(c, begin > 5 ? begin - 5 : 0, IO_MAX);
@@ -190,7 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct riser_dm_where where;
 	struct riser_err err = { 0 };
 	unsigned lines = 0;
-	struct fuzz f;
+	struct fuzz f = { .stops = strstr(text, "break") };
 
 	if (rest) {
 		*rest = 0;
