@@ -183,6 +183,12 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 	return 0;
 }
 
+void dm_event(struct riser_dm *d)
+{
+	__atomic_fetch_add(&d->event_nr, 1, __ATOMIC_RELEASE);
+	clock_bump(d->r);
+}
+
 int riser_dm_create(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 		    struct riser_dm **out, struct riser_err *err)
 {
@@ -505,6 +511,9 @@ static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 	d->live = d->inactive;
 	d->inactive = NULL;
 	set_plan(d, p);
+	dm_table_listen(d->live);
+	if (old && old->sectors != d->live->sectors)
+		blk_notify(d->b, RISER_BLK_EVENT_RESIZED);
 	drop_table(&old);
 	return 0;
 }
@@ -659,12 +668,6 @@ void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
 	pthread_mutex_unlock(&d->r->lock);
 }
 
-static void raise_event(struct riser_dm *d)
-{
-	__atomic_fetch_add(&d->event_nr, 1, __ATOMIC_RELEASE);
-	clock_bump(d->r);
-}
-
 int riser_dm_rename(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err)
 {
 	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
@@ -680,7 +683,7 @@ int riser_dm_rename(struct riser_dm *d, const char *name, const char *uuid, stru
 	if (uuid)
 		strcpy(d->uuid, uuid);
 	describe(d);
-	raise_event(d);
+	dm_event(d);
 	return 0;
 }
 

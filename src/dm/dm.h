@@ -22,6 +22,7 @@
 #ifndef DM_DM_H
 #define DM_DM_H
 
+#include "base/listen.h"
 #include "base/riser.h"
 #include "blk/source.h"
 #include <riser/dm.h>
@@ -37,10 +38,13 @@ struct dm_dev {
 	struct riser_dm *dm; /* where it is a mapped device */
 };
 
-/* A table that names a mapped device, in that device's list of users. */
+/* A table and a device that it names. */
 struct dm_use {
-	struct list link;
+	struct list link; /* where that is a mapped one: in its list of users */
 	struct dm_table *table;
+	struct riser_blk *b;
+	struct listener listener; /* while the table is live */
+	bool listens;
 };
 
 /* A range of a device that a line names; noted for dm_check() alone. */
@@ -67,7 +71,7 @@ struct dm_table {
 	struct dm_dev **devs;
 	uint64_t *dev_ends; /* how much of it the table needs, in sectors */
 	struct dm_use *uses;
-	unsigned ndevs, nuses;
+	unsigned ndevs, nuses; /* uses: as many as devices, 0 before it is made and after it left */
 	uint64_t sectors;
 	bool home;
 };
@@ -184,6 +188,8 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
 void dm_table_put(struct dm_table *t);
 /* What the devices below are at this moment, in @b, which is empty. */
 void dm_table_sum(const struct dm_table *t, struct riser_blk *b);
+/* Under control, when it goes live: what happens to the devices below is an event. */
+void dm_table_listen(struct dm_table *t);
 /* Under control, when it leaves its slot: the devices below are no longer used by it. */
 void dm_table_leave(struct dm_table *t);
 /* The line that has a sector. */
@@ -202,6 +208,8 @@ int dm_plan_new(struct dm_table *t, struct dm_plan **out, struct riser_err *err)
 void dm_plan_put(struct dm_plan *p);
 
 /* device.c */
+/* Any thread: raise the event number. */
+void dm_event(struct riser_dm *d);
 int dm_control_begin(struct riser *r, struct riser_exec *x, uint64_t deadline,
 		     struct riser_err *err);
 void dm_control_end(struct riser *r);

@@ -412,11 +412,14 @@ static int enter(struct dm_table *t, struct riser_err *err)
 		return err_set(err, -ENOMEM, "no memory for a table");
 	for (unsigned i = 0; i < t->ndevs; i++) {
 		struct riser_dm *below = t->devs[i]->dm;
+		struct dm_use *u = &t->uses[t->nuses++];
 
+		list_init(&u->link);
+		u->table = t;
+		u->b = t->devs[i]->b;
 		if (!below)
 			continue;
-		t->uses[t->nuses].table = t;
-		list_add_tail(&below->users, &t->uses[t->nuses++].link);
+		list_add_tail(&below->users, &u->link);
 	}
 	return 0;
 }
@@ -498,10 +501,32 @@ struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector)
 	return t->targets[low];
 }
 
+/* The size of a mapped device is its table's; that it cannot be used passes on upwards. */
+static void below_changed(struct listener *l, unsigned event)
+{
+	struct riser_dm *d = container_of(l, struct dm_use, listener)->table->d;
+
+	dm_event(d);
+	if (event != RISER_BLK_EVENT_RESIZED)
+		blk_notify(d->b, (enum riser_blk_event)event);
+}
+
+void dm_table_listen(struct dm_table *t)
+{
+	for (unsigned i = 0; i < t->nuses; i++) {
+		t->uses[i].listener.fn = below_changed;
+		t->uses[i].listens = true;
+		blk_listen(t->uses[i].b, &t->uses[i].listener);
+	}
+}
+
 void dm_table_leave(struct dm_table *t)
 {
-	for (unsigned i = 0; i < t->nuses; i++)
+	for (unsigned i = 0; i < t->nuses; i++) {
 		list_del(&t->uses[i].link);
+		if (t->uses[i].listens)
+			blk_unlisten(t->uses[i].b, &t->uses[i].listener);
+	}
 	t->nuses = 0;
 }
 

@@ -129,10 +129,7 @@ static const struct dm_table *table_of(const struct riser_target *t)
 
 void riser_target_event(struct riser_target *t)
 {
-	struct riser_dm *d = table_of(t)->d;
-
-	__atomic_fetch_add(&d->event_nr, 1, __ATOMIC_RELEASE);
-	clock_bump(d->r);
+	dm_event(table_of(t)->d);
 }
 
 const char *riser_target_dev_uri(const struct riser_target *t, unsigned dev)

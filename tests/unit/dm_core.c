@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 /* Tables, slots, plans. */
+#include "dm/dm.h"
 #include "dm_fixture.h"
 
 static uint64_t buf[64 * 1024];
@@ -254,6 +255,41 @@ TEST(what_comes_while_suspended_waits)
 	dm_down();
 }
 
+static unsigned heard[3];
+
+static void hear(struct riser_blk *b, enum riser_blk_event event, void *user)
+{
+	(void)b;
+	(void)user;
+	heard[event]++;
+}
+
+/* A new size is told; what befalls a device below is an event of the one above. */
+TEST(events_go_upwards)
+{
+	struct riser_dm *a, *b;
+	struct riser_blk *blk;
+
+	dm_up();
+	memset(heard, 0, sizeof(heard));
+	SUB(a = dm_make("a", "0 64 zero"));
+	SUB(b = dm_make("b", "0 32 linear dm:a 0"));
+	CHECK_EQ(riser_blk_open(r, "dm:b", RISER_BLK_RDWR, &blk, &err), 0);
+	riser_blk_on_event(blk, hear, NULL);
+	CHECK_EQ(dm_retable(a, "0 128 zero"), 0);
+	CHECK_EQ(info_of(b).event_nr, 1);
+	CHECK_EQ(heard[RISER_BLK_EVENT_RESIZED], 0);
+	CHECK_EQ(dm_retable(b, "0 100 linear dm:a 0"), 0);
+	CHECK_EQ(heard[RISER_BLK_EVENT_RESIZED], 1);
+	blk_notify(dm_of(blk)->live->devs[0]->b, RISER_BLK_EVENT_GONE);
+	CHECK_EQ(heard[RISER_BLK_EVENT_GONE], 1);
+	CHECK_EQ(info_of(b).event_nr, 2);
+	riser_blk_close(blk);
+	CHECK_EQ(riser_dm_remove(b, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(a, x, &err), 0);
+	dm_down();
+}
+
 TEST(names)
 {
 	struct riser_dm *a, *b;
@@ -306,4 +342,5 @@ TEST(a_million_extents)
 
 TEST_MAIN(CASE(a_table_of_four_kinds), CASE(where_the_data_goes), CASE(mistakes_and_their_places),
 	  CASE(what_is_a_hole), CASE(plans_skip_what_they_may),
-	  CASE(what_comes_while_suspended_waits), CASE(names), CASE(a_million_extents))
+	  CASE(what_comes_while_suspended_waits), CASE(events_go_upwards), CASE(names),
+	  CASE(a_million_extents))
