@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* What base/event.h promises, whichever file keeps it. */
+#include "base/event.h"
+#include "../tap.h"
+#include "base/util.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* The events of @user among those that are there now; -1: none. */
+static int events_of(int set, const void *user)
+{
+	struct waitset_event ev[8];
+	int n = waitset_poll(set, ev, array_len(ev)), found = -1;
+
+	for (int i = 0; i < n; i++)
+		if (ev[i].user == user)
+			found = (found < 0 ? 0 : found) | (int)ev[i].events;
+	return found;
+}
+
+TEST(an_event_is_readable_until_acknowledged)
+{
+	int fd = event_new();
+
+	CHECK(fd >= 0);
+	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	CHECK(!readable(fd));
+	CHECK(!event_ack(fd));
+	event_signal(fd);
+	event_signal(fd);
+	CHECK(readable(fd));
+	CHECK(readable(fd));
+	CHECK(event_ack(fd));
+	CHECK(!readable(fd));
+	CHECK(!event_ack(fd));
+	close(fd);
+}
+
+TEST(a_set_tells_of_an_event_until_acknowledged)
+{
+	int set = waitset_new(), fd = event_new(), user;
+
+	CHECK(set >= 0 && fd >= 0);
+	CHECK(fcntl(set, F_GETFD) & FD_CLOEXEC);
+	CHECK_EQ(waitset_add(set, fd, WAITSET_IN, &user), 0);
+	CHECK(!readable(set));
+	CHECK_EQ(events_of(set, &user), -1);
+	event_signal(fd);
+	CHECK(readable(set)); /* by whoever polls it */
+	CHECK_EQ(events_of(set, &user), WAITSET_IN);
+	CHECK_EQ(events_of(set, &user), WAITSET_IN);
+	waitset_sleep(set, TIME_NEVER); /* does not */
+	CHECK(event_ack(fd));
+	CHECK_EQ(events_of(set, &user), -1);
+	CHECK(!readable(set));
+	waitset_del(set, fd);
+	event_signal(fd);
+	CHECK_EQ(events_of(set, &user), -1);
+	close(fd);
+	close(set);
+}
+
+TEST(a_set_tells_what_is_asked)
+{
+	int set = waitset_new(), s[2], a, b;
+	char c = 0;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	CHECK_EQ(waitset_add(set, s[0], WAITSET_IN, &a), 0);
+	CHECK_EQ(events_of(set, &a), -1);
+	CHECK_EQ(waitset_mod(set, s[0], WAITSET_IN | WAITSET_OUT, &b), 0);
+	CHECK_EQ(events_of(set, &a), -1);
+	CHECK_EQ(events_of(set, &b), WAITSET_OUT);
+	CHECK_EQ(write(s[1], &c, 1), 1);
+	CHECK_EQ(events_of(set, &b), WAITSET_IN | WAITSET_OUT);
+	CHECK_EQ(waitset_mod(set, s[0], WAITSET_OUT, &a), 0);
+	CHECK_EQ(events_of(set, &a), WAITSET_OUT);
+	CHECK_EQ(waitset_mod(set, s[0], WAITSET_IN, &a), 0);
+	CHECK_EQ(events_of(set, &a), WAITSET_IN);
+	CHECK_EQ(read(s[0], &c, 1), 1);
+	CHECK_EQ(events_of(set, &a), -1);
+	CHECK_EQ(waitset_mod(set, s[0], 0, &a), 0);
+	CHECK_EQ(write(s[1], &c, 1), 1);
+	CHECK_EQ(events_of(set, &a), -1);
+	waitset_del(set, s[0]);
+	waitset_del(set, s[0]); /* a second time does nothing */
+	close(s[0]);
+	close(s[1]);
+	close(set);
+}
+
+TEST(a_peer_that_hangs_up_is_told)
+{
+	int set = waitset_new(), s[2], user;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	CHECK_EQ(waitset_add(set, s[0], WAITSET_IN, &user), 0);
+	close(s[1]);
+	CHECK(events_of(set, &user) & WAITSET_IN);
+	waitset_sleep(set, TIME_NEVER);
+	close(s[0]); /* which takes it out of the set */
+	CHECK_EQ(events_of(set, &user), -1);
+	close(set);
+}
+
+TEST(what_cannot_be_watched_is_an_error)
+{
+	int set = waitset_new();
+
+	CHECK_EQ(waitset_add(set, -1, WAITSET_IN | WAITSET_OUT, NULL), -EBADF);
+	close(set);
+}
+
+static void *signal_it(void *fd)
+{
+	event_signal(*(int *)fd);
+	return NULL;
+}
+
+TEST(another_thread_ends_a_sleep)
+{
+	int set = waitset_new(), fd = event_new();
+	pthread_t t;
+
+	CHECK_EQ(waitset_add(set, fd, WAITSET_IN, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(pthread_create(&t, NULL, signal_it, &fd), 0);
+		waitset_sleep(set, TIME_NEVER);
+		CHECK(event_ack(fd));
+		pthread_join(t, NULL);
+	}
+	waitset_sleep(set, 1000); /* ends without one */
+	CHECK(!event_ack(fd));
+	close(fd);
+	close(set);
+}
+
+TEST_MAIN(CASE(an_event_is_readable_until_acknowledged),
+	  CASE(a_set_tells_of_an_event_until_acknowledged), CASE(a_set_tells_what_is_asked),
+	  CASE(a_peer_that_hangs_up_is_told), CASE(what_cannot_be_watched_is_an_error),
+	  CASE(another_thread_ends_a_sleep))
