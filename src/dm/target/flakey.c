@@ -290,7 +290,7 @@ static void put_copy(struct flakey *f, struct riser_blk_io *io, struct copy *c)
 	f->free = c;
 }
 
-static void wait(struct flakey *f, struct riser_blk_io *io)
+static void queue_up(struct flakey *f, struct riser_blk_io *io)
 {
 	*riser_target_next(io) = NULL;
 	if (f->waiting)
@@ -316,7 +316,7 @@ static enum riser_target_verdict flakey_map(struct riser_target *t, struct riser
 			(wants_byte(f, io) ? BYTE : 0) | (wants_random(f, io) ? RANDOM : 0);
 	if (write && *riser_target_data(io)) {
 		if (!f->free) {
-			wait(f, io);
+			queue_up(f, io);
 			return riser_target_keep(t, io);
 		}
 		take_copy(f, io);
