@@ -40,6 +40,14 @@ int riser_blk_rw(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sec
 	return status;
 }
 
+/* Linux has these, as its block layer uses them. */
+#ifndef EREMOTEIO
+#define EREMOTEIO EIO
+#endif
+#ifndef EBADE
+#define EBADE EIO
+#endif
+
 static const struct {
 	const char *name;
 	int error;
