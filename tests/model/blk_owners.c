@@ -129,6 +129,34 @@ TEST(the_last_channel_is_one_that_was_never_used)
 	down();
 }
 
+/* What befalls the controller before its owner looks at a queue pair the first time. */
+TEST(a_reset_and_a_removal_before_the_queue_is_adopted)
+{
+	struct riser_blk_channel *c[4];
+	struct riser_exec *x[4];
+	void *p;
+
+	SUB(up("model:nvme?size=64M&fault=gone,opcode=read,nth=2", RISER_VIRTUAL_TIME));
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_EQ(riser_exec_new(r, &x[i], &err), 0);
+		CHECK_EQ(riser_blk_channel_open(dev, x[i], 0, &c[i], &err), 0);
+	}
+	CHECK_EQ(riser_blk_buf_alloc(c[0], PIECE * 512, &p, &err), 0);
+	CHECK_EQ(riser_nvme_reset(ctrl, NULL, &err), 0);
+	CHECK_EQ(riser_blk_rw(c[0], RISER_BLK_WRITE, 0, PIECE, p, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_rw(c[0], RISER_BLK_READ, 0, PIECE, p, 0), RISER_BLK_OK);
+	riser_blk_channel_close(c[3]); /* its queues went with the reset */
+	CHECK_EQ(queues(), 3);
+	CHECK_EQ(riser_blk_rw(c[0], RISER_BLK_READ, 0, PIECE, p, 0), RISER_BLK_OFFLINE);
+	CHECK_EQ(riser_blk_rw(c[1], RISER_BLK_READ, 0, PIECE, p, 0), RISER_BLK_OFFLINE);
+	for (unsigned i = 0; i < 3; i++)
+		riser_blk_channel_close(c[i]);
+	CHECK_EQ(queues(), 0);
+	for (unsigned i = 0; i < 4; i++)
+		riser_exec_free(x[i]);
+	down();
+}
+
 TEST(a_thousand_channels_opened_and_closed)
 {
 	struct riser_blk_channel *c;
@@ -365,6 +393,7 @@ TEST_MAIN(CASE(a_thread_opens_channels_for_others),
 	  CASE(a_reset_while_a_queue_is_made_for_another),
 	  CASE(a_reset_while_an_owner_makes_its_own_second_queue),
 	  CASE(the_last_channel_is_one_that_was_never_used),
+	  CASE(a_reset_and_a_removal_before_the_queue_is_adopted),
 	  CASE(a_thousand_channels_opened_and_closed), CASE(several_threads_open_for_one_owner),
 	  CASE(a_thread_that_owns_nothing_swaps),
 	  CASE(a_thread_that_owns_nothing_swaps_over_models_with_threads),
