@@ -200,6 +200,31 @@ TEST(every_operation_through_the_queue_pair_of_another)
 				   RISER_VIRTUAL_TIME));
 }
 
+/* Whoever frees its executor does what others need of it until they are through. */
+TEST(an_executor_is_freed_only_when_nobody_shares_its_queue_pair)
+{
+	struct riser_blk_channel *c;
+	struct riser_exec *x;
+	struct owner o;
+	struct job j;
+
+	SUB(up("model:nvme?size=64M&queues=1", 0));
+	SUB(owners_up(&o, 1));
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(dev, x, 1, &c, &err), 0);
+	CHECK_EQ(riser_blk_rw(c, RISER_BLK_FLUSH, 0, 0, NULL, 0), RISER_BLK_OK);
+	SUB(job_give(&j, &o, dev, 0, 2000, false));
+	while (!load_relaxed(&j.step))
+		riser_exec_poll(x);
+	riser_blk_channel_close(c);
+	riser_exec_free(x);
+	CHECK_EQ(load_acquire(&j.done), 1);
+	SUB(job_wait(&j));
+	CHECK_EQ(queues(), 0);
+	owners_down(&o, 1);
+	down();
+}
+
 /* More I/O than the one queue has room for, from owners with all their frames in use. */
 TEST(a_small_queue_is_shared_by_many)
 {
@@ -232,4 +257,5 @@ TEST_MAIN(CASE(five_owners_share_two_queue_pairs),
 	  CASE(the_least_shared_is_chosen_and_a_free_one_is_preferred),
 	  CASE(a_queue_pair_of_the_other_kind_is_shared_too),
 	  CASE(every_operation_through_the_queue_pair_of_another),
+	  CASE(an_executor_is_freed_only_when_nobody_shares_its_queue_pair),
 	  CASE(a_small_queue_is_shared_by_many), CASE(swaps_over_controllers_that_are_shared))
