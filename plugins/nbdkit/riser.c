@@ -34,12 +34,14 @@
 #define DEPTH        128         /* requests that the device has at a time; more wait */
 #define REQUEST_MAX  (32u << 20) /* bytes; what every client of NBD keeps to */
 #define PREFERRED    4096u       /* bytes; at least, as NBD has it */
+#define ASK_MAX      (1u << 31)  /* bytes of one BLOCK_STATUS */
+#define RUNS_MAX     1024        /* of one answer */
 
 /**
  * struct request - one call of nbdkit
  * @op: enum riser_blk_op
  * @flags: RISER_BLK_FUA, …
- * @count: bytes
+ * @count: bytes; what BLOCK_STATUS answers with it, too
  * @offset: bytes
  * @buf: the data, or NULL for operations without
  * @work: brings it to the executor
@@ -47,7 +49,7 @@
  * @turn: to its thread: it is done, or nobody leads
  * @done: it is done
  * @status: enum riser_blk_status
- * @raw: the device's own status
+ * @raw: the device's own status, or what BLOCK_STATUS found
  */
 struct request {
 	enum riser_blk_op op;
@@ -296,12 +298,16 @@ static int fail(const struct request *q)
 		[RISER_BLK_FLUSH] = "flush",
 		[RISER_BLK_DISCARD] = "trim",
 		[RISER_BLK_WRITE_ZEROES] = "write of zeroes",
+		[RISER_BLK_BLOCK_STATUS] = "block status",
 	};
 	char text[128];
 
+	nbdkit_set_error(wire_errno(q->status));
+	/* Writing is what the client does instead, and had in mind. */
+	if (q->flags & RISER_BLK_FAST && q->status == RISER_BLK_NOTSUPP)
+		return -1;
 	nbdkit_error("%s of %" PRIu32 " bytes at byte %" PRIu64 " failed: %s", ops[q->op], q->count,
 		     q->offset, riser_blk_status_text(q->status, q->raw, text, sizeof(text)));
-	nbdkit_set_error(wire_errno(q->status));
 	return -1;
 }
 
@@ -311,6 +317,8 @@ static void on_done(struct riser_blk_io *io)
 
 	q->status = io->status;
 	q->raw = io->raw_status;
+	if (q->op == RISER_BLK_BLOCK_STATUS && q->status == RISER_BLK_OK)
+		q->count = io->count << RISER_SECTOR_SHIFT;
 	riser_blk_io_put(io);
 	pthread_mutex_lock(&plugin.lock);
 	q->done = true;
@@ -419,16 +427,45 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
 static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
 	unsigned keep = flags & NBDKIT_FLAG_MAY_TRIM ? 0 : RISER_BLK_NOUNMAP;
+	unsigned fast = flags & NBDKIT_FLAG_FAST_ZERO ? RISER_BLK_FAST : 0;
 
-	/* No faster than writing them: the client has said that it would rather do that. */
-	if (flags & NBDKIT_FLAG_FAST_ZERO && !plugin.info.write_zeroes) {
-		nbdkit_set_error(EOPNOTSUPP);
-		return -1;
-	}
 	return run(&(struct request){ .op = RISER_BLK_WRITE_ZEROES,
-				      .flags = keep | fua(flags),
+				      .flags = keep | fast | fua(flags),
 				      .count = count,
 				      .offset = offset });
+}
+
+static int plugin_can_extents(void *handle)
+{
+	return plugin.info.block_status;
+}
+
+/*
+ * Run by run, but no longer than a client may like to wait: it asks again behind the last. The
+ * device is asked about whole blocks; nbdkit cuts off what lies before @offset.
+ */
+static int plugin_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+			  struct nbdkit_extents *extents)
+{
+	uint64_t mask = plugin.info.logical_block - 1;
+	uint64_t at = offset & ~mask, end = (offset + count + mask) & ~mask;
+	unsigned runs = flags & NBDKIT_FLAG_REQ_ONE ? 1 : RUNS_MAX;
+
+	while (at < end && runs--) {
+		struct request q = { .op = RISER_BLK_BLOCK_STATUS,
+				     .count = end - at < ASK_MAX ? (uint32_t)(end - at) : ASK_MAX,
+				     .offset = at };
+		uint32_t type;
+
+		if (run(&q))
+			return -1;
+		type = (q.raw & RISER_BLK_ST_HOLE ? NBDKIT_EXTENT_HOLE : 0) |
+		       (q.raw & RISER_BLK_ST_ZERO ? NBDKIT_EXTENT_ZERO : 0);
+		if (nbdkit_add_extent(extents, at, q.count, type))
+			return -1;
+		at += q.count;
+	}
+	return 0;
 }
 
 static struct nbdkit_plugin ops = {
@@ -460,6 +497,8 @@ static struct nbdkit_plugin ops = {
 	.pwrite = plugin_pwrite,
 	.flush = plugin_flush,
 	.trim = plugin_trim,
+	.can_extents = plugin_can_extents,
+	.extents = plugin_extents,
 	.zero = plugin_zero,
 };
 

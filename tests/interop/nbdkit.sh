@@ -133,6 +133,20 @@ partitioned()
 	cmp -n $((1 << 20)) -i $((1 << 20)):0 parts.img part
 }
 
+# 1 MiB of data, 2 MiB of hole, 1 MiB of data: told as such, and copied as such.
+sparse()
+{
+	rm -f holes copy
+	truncate -s 4M holes
+	head -c 1M data | dd of=holes bs=1M conv=notrunc
+	head -c 1M data | dd of=holes bs=1M seek=3 conv=notrunc
+	served 'nbdinfo --map "$uri" >map; nbdcopy --request-size=65536 "$uri" copy' holes
+	[ "$(awk '{ print $1, $2, $3 }' map)" = $'0 1048576 0\n1048576 2097152 3\n3145728 1048576 0' ]
+	same holes copy
+	(($(du -k copy | cut -f1) <= 2048 + 64))
+	served 'nbdinfo --map --totals "$uri" >map' "$nvme"
+}
+
 # Each with its own bytes behind it: data, zeroes with and without a hole, trim, FUA on all of them.
 odd_commands()
 {
@@ -215,6 +229,7 @@ try 'from the background, by a relative path' served_from_the_background
 try 'the log filter' logged
 try 'the error filter' failing
 try 'the partition filter' partitioned
+try 'holes are told' sparse
 try 'zeroes, trims, FUA on a file' odd_commands disk.img
 try 'zeroes, trims, FUA on a controller' odd_commands "$nvme"
 try 'a bad sector has its sentence and is EIO' a_bad_sector
