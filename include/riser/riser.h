@@ -38,7 +38,21 @@ struct riser_err {
 #define RISER_NO_MEMBARRIER (1u << 1) /* act as on a kernel without membarrier(2) */
 #define RISER_NO_IO_URING   (1u << 2) /* act as on a kernel where io_uring is disabled */
 
-enum riser_log_level { RISER_LOG_ERROR, RISER_LOG_WARN, RISER_LOG_INFO, RISER_LOG_DEBUG };
+/**
+ * enum riser_log_level - whom a line is for
+ * @RISER_LOG_ERROR: something is lost
+ * @RISER_LOG_WARN: something went wrong, and is being put right
+ * @RISER_LOG_NOTICE: for a person who waits: what for, and for how long at the most
+ * @RISER_LOG_INFO: what was done
+ * @RISER_LOG_DEBUG: how
+ */
+enum riser_log_level {
+	RISER_LOG_ERROR,
+	RISER_LOG_WARN,
+	RISER_LOG_NOTICE,
+	RISER_LOG_INFO,
+	RISER_LOG_DEBUG,
+};
 
 /**
  * struct riser_opts - how a context is made

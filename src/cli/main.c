@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DECLARE(name) extern const struct cmd cmd_##name;
 #define ADDRESS(name) &cmd_##name,
@@ -73,20 +74,24 @@ int cli_resolve(struct cli *c, const struct cmd *const *cmds, int argc, char **a
 
 static void log_line(void *ctx, enum riser_log_level level, const char *line)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug" };
+	static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
+	const struct cli *c = ctx;
 
-	fprintf(stderr, "%s: %s\n", names[level], line);
+	if (c->common.verbose)
+		fprintf(stderr, "%s: %s\n", names[level], line);
+	else if (level == RISER_LOG_NOTICE && c->format != FORMAT_JSON)
+		fprintf(stderr, "%sriser %s: %s\n",
+			isatty(STDERR_FILENO) ? "\r\033[K" : "" /* over the progress bar */,
+			c->verb, line);
 }
 
 int cli_context(struct cli *c)
 {
-	struct riser_opts opts = { .size = sizeof(opts) };
+	struct riser_opts opts = { .size = sizeof(opts), .log = log_line, .log_ctx = c };
 	int rc;
 
 	if (c->r)
 		return 0;
-	if (c->common.verbose)
-		opts.log = log_line;
 	rc = riser_new(&opts, &c->r, &c->err);
 	if (!rc)
 		rc = riser_exec_new(c->r, &c->x, &c->err);

@@ -291,6 +291,9 @@ int nvme_admin_scan(struct nvme_ctrl *c, uint64_t now)
 			/* Abort would travel the same queue: go to the reset at once. */
 			nvme_recover_start(c, "an admin command was not completed in time");
 			return 1;
+		} else {
+			nvme_tell_wait(c, &q->told, q->stamp, q->stamp + q->timeout, now,
+				       "answer an admin command");
 		}
 	}
 	return 0;

@@ -53,6 +53,7 @@ enum nvme_areq_state {
  * @timeout: ns
  * @retry: send it again after a reset (it changes nothing)
  * @tries: how often it was
+ * @told: that it takes long
  * @abandoned: nobody waits: free it when done
  * @page: its own page: the data, or the PRP list of the big buffer
  */
@@ -67,6 +68,7 @@ struct nvme_areq {
 	uint64_t timeout;
 	bool retry;
 	uint8_t tries;
+	bool told;
 	bool abandoned;
 	bool big;
 	void *page;
@@ -99,9 +101,10 @@ enum nvme_recover_state {
 
 struct nvme_recover {
 	enum nvme_recover_state state;
-	uint64_t deadline;
-	unsigned resets; /* function resets since it was last live */
-	unsigned step;   /* of RECOVER_SETUP */
+	uint64_t since, deadline; /* of @state */
+	bool told;                /* that it takes long */
+	unsigned resets;          /* function resets since it was last live */
+	unsigned step;            /* of RECOVER_SETUP */
 	struct nvme_areq *req;
 	struct riser_err why; /* of the last failure, for the opener */
 };
@@ -236,6 +239,12 @@ int nvme_admin_sync(struct nvme_ctrl *c, struct riser_exec *x, struct riser_nvme
 
 /* recover.c; under the lock. */
 void nvme_recover_start(struct nvme_ctrl *c, const char *why);
+/*
+ * Something is awaited since @since, and at @deadline something else will be done: say so to a
+ * person, once that takes long. @told remembers it for the one wait.
+ */
+void nvme_tell_wait(struct nvme_ctrl *c, bool *told, uint64_t since, uint64_t deadline,
+		    uint64_t now, const char *what);
 int nvme_recover_step(struct nvme_ctrl *c, uint64_t now);
 /* The function is gone (all-ones) or given up. */
 void nvme_recover_die(struct nvme_ctrl *c, bool proved_stopped, const char *why);

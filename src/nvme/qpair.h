@@ -125,6 +125,7 @@ struct riser_nvme_qpair {
 	struct nvme_areq *req;      /* the create or delete under way */
 	uint32_t target;            /* the generation being drained or created for */
 	bool closing;
+	bool told;   /* that the oldest command takes long */
 	bool doomed; /* the controller refused to make it: only to be taken down */
 	uint16_t qid;
 	int vector;   /* -1: polled */

@@ -522,6 +522,7 @@ static bool posted(const struct riser_nvme_qpair *q, const struct nvme_tracker *
 /* Under the lock. Return: true while something should be looked at soon. */
 static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 {
+	uint64_t oldest = 0;
 	bool soon = false;
 
 	for (uint32_t i = 0; i < q->entries; i++) {
@@ -544,8 +545,12 @@ static bool scan(struct riser_nvme_qpair *q, uint64_t now)
 			overdue(q, t, now);
 		soon |= t->abort || t->history.refused;
 		if (q->c->gen != q->gen)
-			break;
+			return soon;
+		if (nvme_in_flight(t) && !t->abort) /* an Abort waits by itself */
+			oldest = max_of(oldest, age(t, now));
 	}
+	nvme_tell_wait(q->c, &q->told, now - oldest, now - oldest + q->c->io_timeout, now,
+		       "answer an I/O command");
 	return soon;
 }
 

@@ -18,14 +18,27 @@
 #include <errno.h>
 #include <string.h>
 
+#define PATIENCE      (2 * NS_PER_S)  /* of a person who waits, without a word */
 #define RESET_TIMEOUT (30 * NS_PER_S) /* of a function reset, which has no deadline of its own */
 #define GONE          0xffffffffu     /* what a vanished function answers */
 
 static void enter(struct nvme_ctrl *c, enum nvme_recover_state state, uint64_t timeout)
 {
 	c->recover.state = state;
-	c->recover.deadline = clock_now(c->r) + timeout;
+	c->recover.since = clock_now(c->r);
+	c->recover.deadline = c->recover.since + timeout;
 	clock_bump(c->r);
+}
+
+void nvme_tell_wait(struct nvme_ctrl *c, bool *told, uint64_t since, uint64_t deadline,
+		    uint64_t now, const char *what)
+{
+	bool long_wait = now >= since + PATIENCE;
+
+	if (long_wait && !*told && deadline >= now + NS_PER_S)
+		base_log(c->r, RISER_LOG_NOTICE, "waiting for %s to %s, next step in %llu s",
+			 c->pci->name, what, (unsigned long long)((deadline - now) / NS_PER_S));
+	*told = long_wait;
 }
 
 /* The device does no DMA any more: owners may end what was in flight. */
@@ -251,8 +264,11 @@ static int check(struct nvme_ctrl *c, uint32_t csts, uint64_t now, const char *l
 		nvme_recover_die(c, true, "the function is gone (registers read all-ones)");
 		return 1;
 	}
-	if (now < c->recover.deadline)
+	if (now < c->recover.deadline) {
+		nvme_tell_wait(c, &c->recover.told, c->recover.since, c->recover.deadline, now,
+			       c->recover.state == RECOVER_DISABLE ? "stop" : "get ready");
 		return 0;
+	}
 	c->timeouts++;
 	start_reset(c, late);
 	return 1;

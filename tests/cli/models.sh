@@ -65,6 +65,19 @@ try 'zeroes stay holes' zeroes_stay_holes
 try 'blocks of 4096 bytes' blocks_of_4096
 try 'info shows the controller' info_shows_the_controller
 try 'nothing bounces' nothing_bounces
+# A person who waits is told for what; whoever reads JSON is not.
+tells_of_long_waits()
+{
+	says 0 'riser read: waiting for model:nvme* to answer an I/O command, next step in * s' \
+		read 'model:nvme?size=1M&timeout=3500&fault=lost,opcode=read,nth=2'
+	says 0 'riser nvme smart-log: waiting for model:nvme* to answer an admin command, next step in 2? s' \
+		nvme smart-log 'model:nvme?fault=delay=2500ms,opcode=get-log'
+	says 0 'riser nvme list-ns: waiting for model:nvme* to get ready, next step in * s' \
+		nvme list-ns 'model:nvme?rdy-delay=2500&to=20'
+	says 0 '' nvme list-ns 'model:nvme?rdy-delay=2500&to=20' --json
+}
+
+try 'long waits are told' tells_of_long_waits
 try 'zero' says 0 '' zero model:nvme
 try 'trim' says 0 '' trim model:nvme
 try 'flush' says 0 '' flush model:nvme
