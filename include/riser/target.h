@@ -342,6 +342,37 @@ RISER_API void riser_target_go(struct riser_target *t, struct riser_blk_io *io, 
 RISER_API void riser_target_end(struct riser_blk_io *io, enum riser_blk_status status);
 
 /**
+ * riser_target_io_new - an I/O of the target's own
+ * @t: the target; HOME
+ *
+ * The target fills in op, flags, sector, count, iov* and done, and may use it again and again.
+ *
+ * Return: the I/O, or NULL where there is no memory.
+ */
+RISER_API struct riser_blk_io *riser_target_io_new(struct riser_target *t);
+
+/**
+ * riser_target_io_free - free one
+ * @io: the I/O, or NULL; not in flight
+ */
+RISER_API void riser_target_io_free(struct riser_blk_io *io);
+
+/**
+ * riser_target_io_submit - start an I/O of the target's own
+ * @io: filled in
+ * @dev: index of a device
+ *
+ * From any of the target's functions but ctr, dtr and status. io->done is called later, from a poll
+ * of the instance's executor, and may start the I/O again, or keep or end others. What is in flight
+ * belongs to the device's own I/O: a suspend waits for it, and so does closing. So that nothing is
+ * started behind a suspend, the target starts from @poll only what serves an I/O that it keeps, and
+ * between @presuspend and @resume it goes on only where it has something in flight.
+ *
+ * Return: 0; -ENODEV while nobody has a channel on the mapped device: there is no way down.
+ */
+RISER_API int riser_target_io_submit(struct riser_blk_io *io, unsigned dev);
+
+/**
  * riser_target_event - raise the device's event number
  * @t: the target
  *

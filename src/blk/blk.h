@@ -314,6 +314,7 @@ struct blk_home {
 	bool leaves;         /* its executor has no other channel on the device */
 	bool moving;         /* @change is on its way */
 	bool lent;           /* a hop's own, see blk_map_hop() */
+	bool busy;           /* nobody else is left, but the table's own I/O is in flight */
 	uint64_t not_before; /* when the next try is due */
 	struct blk_change change;
 	struct riser_err err;

@@ -78,6 +78,8 @@ bool gate_drained(struct riser_blk *b)
 	/* The acquire in it pairs with owner_dec_release(). */
 	list_for_each (c, &b->channels, struct riser_blk_channel, link)
 		zero = zero && !load_seq_cst(&c->inflight);
+	if (b->home) /* the table's own I/O */
+		zero = zero && !load_seq_cst(&b->home->c.inflight);
 	pthread_mutex_unlock(&b->lock);
 	return zero;
 }

@@ -18,10 +18,11 @@
  * executor, while that has a channel on the device; else on that of the first channel), and its
  * owner frees the old one. When the owner of the home closes his last channel on the device, the
  * home leaves: as by a swap to the same table, whose steps the owner takes in his polls. Until then
- * his executor has to be polled; riser_blk_channel_close() and riser_exec_free() do.
+ * his executor has to be polled; riser_blk_channel_close() and riser_exec_free() do. So it is while
+ * the table has I/O of its own in flight, which is counted on the home channel.
  *
  * A leaf that has nothing left for another owner hops too, channel by channel: blk_map_hop(). Such
- *a home belongs to one hop and goes with it.
+ * a home belongs to one hop and goes with it.
  */
 #include "base/err.h"
 #include "base/riser.h"
@@ -275,6 +276,8 @@ struct blk_home *home_take(struct riser_blk *b, const struct riser_blk_channel *
 
 	if (!h || h->leaves || !list_empty(&b->channels) || b->controlled || b->building)
 		return NULL;
+	if (load_acquire(&h->c.inflight)) /* the table's own I/O */
+		return NULL;
 	/* In use, it is freed in its thread; this is the owner's if he used @last. */
 	if (h->c.started && !(last->started && last->owner == h->c.owner))
 		return NULL;
@@ -324,9 +327,10 @@ static bool move_wanted(struct blk_home *h)
 
 	pthread_mutex_lock(&b->lock);
 	wanted = home_must_move(h);
+	h->busy = !wanted && load_relaxed(&h->c.inflight);
 	if (has_channel(b, h->c.owner)) {
 		stay(h);
-	} else if (b->home == h && !wanted && !b->controlled && !b->building) {
+	} else if (b->home == h && !wanted && !h->busy && !b->controlled && !b->building) {
 		b->home = NULL; /* nobody is left */
 		home_retire(h);
 	}
@@ -365,6 +369,7 @@ uint64_t home_next_deadline(const struct blk_owner *o)
 	uint64_t next = TIME_NEVER;
 
 	list_for_each (h, &o->leaving, struct blk_home, leaving)
-		next = min_of(next, h->moving ? h->change.deadline : h->not_before);
+		if (h->moving || !h->busy)
+			next = min_of(next, h->moving ? h->change.deadline : h->not_before);
 	return next;
 }

@@ -127,6 +127,62 @@ static const struct dm_table *table_of(const struct riser_target *t)
 	return t->core;
 }
 
+/* A target's own I/O: a frame of its own, below which it is like any other. */
+struct own_io {
+	struct riser_blk_io io;
+	struct blk_frame frame;
+	struct riser_target *t;
+};
+
+struct riser_blk_io *riser_target_io_new(struct riser_target *t)
+{
+	struct own_io *own = calloc(1, sizeof(*own));
+
+	if (!own)
+		return NULL;
+	own->t = t;
+	return &own->io;
+}
+
+void riser_target_io_free(struct riser_blk_io *io)
+{
+	free(io ? container_of(io, struct own_io, io) : NULL);
+}
+
+/* Counting out comes last: nobody changes the table while the target goes on from here. */
+static bool own_end(struct blk_frame *f, struct riser_blk_io *io)
+{
+	struct riser_blk_channel *c = f->channel;
+
+	io->done(io);
+	owner_dec_release(&c->inflight);
+	return true;
+}
+
+int riser_target_io_submit(struct riser_blk_io *io, unsigned dev)
+{
+	struct own_io *own = container_of(io, struct own_io, io);
+	struct blk_home *home = table_of(own->t)->d->b->home;
+	struct riser_blk_channel *c, *lower;
+
+	if (!home)
+		return -ENODEV;
+	c = &home->c;
+	lower = c->map->lowers[dev];
+	if (!c->started)
+		owner_start(c);
+	memset(io->priv, 0, sizeof(io->priv));
+	own->frame = (struct blk_frame){ .channel = c, .end_io = own_end };
+	io_priv(io)->frame = &own->frame;
+	io_priv(io)->cur = io_priv(io)->channel = lower;
+	io->raw_status = 0;
+	io->priv_state = 0;
+	io->meta = NULL;
+	owner_inc(&c->inflight);
+	lower->submit(lower, io);
+	return 0;
+}
+
 void riser_target_event(struct riser_target *t)
 {
 	dm_event(table_of(t)->d);
