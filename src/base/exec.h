@@ -76,6 +76,15 @@ static inline bool exec_in_callback(const struct riser_exec *x)
 	return x && x->in_cb;
 }
 
+/* The time of the poll under way; between two polls, when that of the last may be long ago, it is
+ * read anew. */
+static inline uint64_t exec_now(struct riser_exec *x)
+{
+	if (!x->in_cb)
+		x->now = clock_now(x->r);
+	return x->now;
+}
+
 /**
  * struct sync_wait - the waiting of a synchronous call, with or without an executor
  *

@@ -36,6 +36,7 @@ struct blk_claim;
 struct blk_home;
 struct blk_map;
 struct blk_ops;
+struct blk_watch;
 struct bounce_pool;
 
 /* What memory a leaf can use: any, what riser_mem_alloc() registered, or only its own. */
@@ -130,11 +131,18 @@ struct io_priv {
 	union {
 		struct {
 			struct riser_blk_io *next;
-			/* A cut parent: sectors (or flushes) handed to children. In a layer's
-			 * map: which of the copies this is, see blk_ops.span. */
-			uint32_t cursor;
-			uint16_t pending; /* children in flight */
-			uint16_t copy;    /* the next copy of the piece at the cursor */
+			/*
+			 * A cut parent: sectors (or flushes) handed to children. In a layer's map:
+			 * which of the copies this is, see blk_ops.span.
+			 */
+			union {
+				struct {
+					uint32_t cursor;
+					uint16_t pending; /* children in flight */
+					uint16_t copy;    /* next, of the piece at the cursor */
+				};
+				uint64_t since; /* when it began to wait, for watch.c */
+			};
 		};
 		struct riser_work hop; /* the first of a batch: see struct blk_batch */
 		void *leaf[2];
@@ -215,10 +223,11 @@ struct blk_map {
 	void (*fast)(struct blk_map *m, struct riser_blk_io *io);
 	struct riser_blk_channel **lowers;
 	unsigned nlowers;
-	unsigned nflush;        /* of a layer: into how many a flush fans out */
-	bool mixed;             /* of a layer: some writes go where no flush goes */
-	struct list active;     /* leaf: in blk_owner.leaves, once used */
-	struct riser_work reap; /* dropped by a swap, freed by its owner */
+	unsigned nflush;         /* of a layer: into how many a flush fans out */
+	bool mixed;              /* of a layer: some writes go where no flush goes */
+	struct list active;      /* leaf: in blk_owner.leaves, once used */
+	struct blk_watch *watch; /* or NULL: see watch.h */
+	struct riser_work reap;  /* dropped by a swap, freed by its owner */
 };
 
 struct blk_channel_opts {
@@ -371,6 +380,8 @@ void channel_set_map(struct riser_blk_channel *c, struct blk_map *m);
 void channel_set_submit(struct riser_blk_channel *c);
 /* For an I/O that is counted in at @c and passed every check: to the map, gate or no gate. */
 void blk_go_on(struct riser_blk_channel *c, struct riser_blk_io *io);
+/* What holds for every I/O at every level. Return: RISER_BLK_OK to go on. */
+enum riser_blk_status blk_check(const struct riser_blk_channel *c, const struct riser_blk_io *io);
 /* Give the top frame back to its level; the I/O is at that level then. */
 void blk_pop(struct riser_blk_io *io);
 /* A frame became free: whoever waits for it goes on. */

@@ -75,8 +75,8 @@ void riser_blk_submit(struct riser_blk_io *io)
 	c->submit(c, io);
 }
 
-/* What holds for every I/O at every level. Return: RISER_BLK_OK to go on. */
-static enum riser_blk_status check(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+static inline __attribute__((always_inline)) enum riser_blk_status
+check(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
 	const struct riser_blk *b = c->b;
 
@@ -94,6 +94,11 @@ static enum riser_blk_status check(const struct riser_blk_channel *c, const stru
 	    (io->op == RISER_BLK_WRITE_ZEROES && io->flags & RISER_BLK_FAST && !b->write_zeroes))
 		return RISER_BLK_NOTSUPP;
 	return RISER_BLK_OK;
+}
+
+enum riser_blk_status blk_check(const struct riser_blk_channel *c, const struct riser_blk_io *io)
+{
+	return check(c, io);
 }
 
 static cold
