@@ -77,6 +77,14 @@ RISER_API int riser_dm_remove(struct riser_dm *d, struct riser_exec *x, struct r
 RISER_API struct riser_dm *riser_dm_find(struct riser *r, const char *name);
 
 /**
+ * riser_dm_of - the mapped device behind a block device
+ * @b: a block device, such as riser_blk_open() gives for "table:…" or "dm:NAME"
+ *
+ * Return: the device, which lives as long as @b is open; NULL where it is none.
+ */
+RISER_API struct riser_dm *riser_dm_of(struct riser_blk *b);
+
+/**
  * riser_dm_load - build the inactive table
  * @d: the device
  * @x: the thread's executor, or NULL
@@ -147,13 +155,17 @@ RISER_API int riser_dm_status(struct riser_dm *d, struct riser_exec *x, enum ris
 			      bool inactive, char **out, struct riser_err *err);
 
 /**
- * riser_dm_message - say something to a target
+ * riser_dm_message - say something to a target, or to the device
  * @d: the device
  * @x: the thread's executor, or NULL
  * @sector: the target that has it
  * @text: words; what begins with '@' is for the device itself
  * @out: an answer to free(), or NULL where there is none
  * @err: filled on failure; may be NULL
+ *
+ * The device's own messages are those of statistics, as dm-stats has them: "@stats_create - /10",
+ * "@stats_print 0", …, and "@histogram on", "@histogram print" (see riser-stats(1)). What begins or
+ * ends something to count waits for I/O in flight, as a new table does: -ETIMEDOUT after 10 s.
  *
  * Return: 0; -EINVAL for what the target does not know; -ENOENT without a live table; -EDEADLK.
  */

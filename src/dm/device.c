@@ -10,7 +10,7 @@
  * which is right too.
  */
 #include "base/err.h"
-#include "dm/dm.h"
+#include "dm/stats.h"
 #include <errno.h>
 #include <search.h>
 #include <stdio.h>
@@ -95,6 +95,11 @@ struct riser_dm *riser_dm_find(struct riser *r, const char *name)
 	d = find(r, name);
 	pthread_mutex_unlock(&r->lock);
 	return d;
+}
+
+struct riser_dm *riser_dm_of(struct riser_blk *b)
+{
+	return dm_of(b);
 }
 
 struct riser_dm *dm_open(struct riser *r, const char *name)
@@ -233,6 +238,7 @@ void dm_free(struct riser_dm *d)
 	set_plan(d, NULL);
 	drop_table(&d->inactive);
 	drop_table(&d->live);
+	dm_stats_put(d->stats);
 	free(d);
 }
 
@@ -389,10 +395,33 @@ static void make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 {
 	struct riser_err why;
 
-	d->opaque = d->flags & RISER_DM_OPAQUE;
+	d->opaque = d->flags & RISER_DM_OPAQUE || d->stats;
 	if (!list_empty(&d->users) && recompile_above(d, x, deadline, &why))
 		base_log(d->r, RISER_LOG_WARN, "the way through '%s' stays as it is: %s", d->name,
 			 why.text);
+}
+
+/* What a channel has in flight has to end before it counts, or does not. */
+#define STATS_TIMEOUT (10 * NS_PER_S)
+
+int dm_set_stats(struct riser_dm *d, struct riser_exec *x, struct dm_stats *s,
+		 struct riser_err *err)
+{
+	uint64_t deadline = deadline_in(d->r, STATS_TIMEOUT);
+	struct dm_stats *old = d->stats;
+	int rc = 0;
+
+	d->stats = s;
+	if (s)
+		rc = make_opaque(d, x, deadline, err);
+	if (!rc && d->live)
+		rc = recompile(d, x, deadline, err);
+	if (rc)
+		d->stats = old;
+	dm_stats_put(rc ? s : old);
+	if (!d->stats && !d->suspended)
+		make_clear(d, x, deadline_in(d->r, STATS_TIMEOUT));
+	return rc;
 }
 
 /* Slots. */
@@ -596,6 +625,13 @@ int riser_dm_status(struct riser_dm *d, struct riser_exec *x, enum riser_status_
 	return 0;
 }
 
+static int message_to_device(struct riser_dm *d, struct riser_exec *x, struct question *q)
+{
+	struct riser_args a = { .argc = q->argc, .argv = q->argv };
+
+	return dm_stats_message(d, x, &a, &q->out, q->err);
+}
+
 static void answer_message(void *arg)
 {
 	struct question *q = arg;
@@ -636,7 +672,7 @@ int riser_dm_message(struct riser_dm *d, struct riser_exec *x, uint64_t sector, 
 	rc = dm_control_begin(d->r, x, TIME_NEVER, err);
 	if (rc)
 		goto out;
-	rc = message(d, x, sector, &q);
+	rc = q.argc && *q.argv[0] == '@' ? message_to_device(d, x, &q) : message(d, x, sector, &q);
 	dm_control_end(d->r);
 	if (rc || q.out.failed)
 		free(q.out.text);

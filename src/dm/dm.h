@@ -15,6 +15,7 @@
  *	table.c	 text to table	      plan.c	table to plan	  map.c	  the way of an I/O
  *	device.c slots, suspend, resume, messages	  target.c  what targets call
  *	source.c the URIs dm: and table:		  dev.c	    devices by URI, one each
+ *	stats.h  statistics, for devices that have them
  *
  * Control operations are serialised in a context: struct riser.dm.holder. Who waits for another
  * drives his executor meanwhile. No lock is held.
@@ -27,7 +28,9 @@
 #include "blk/source.h"
 #include <riser/dm.h>
 
+struct dm_counts;
 struct dm_stats;
+struct dm_sums;
 
 /* A device that tables name; one for each URI and mode in a context. */
 struct dm_dev {
@@ -74,6 +77,7 @@ struct dm_table {
 	unsigned ndevs, nuses; /* uses: as many as devices, 0 before it is made and after it left */
 	uint64_t sectors;
 	bool home;
+	struct dm_sums *lines; /* each line's histograms, or NULL: see lines.c */
 };
 
 enum dm_kind { DM_LINEAR, DM_STRIPED, DM_ZERO, DM_ERROR, DM_TARGET };
@@ -98,6 +102,7 @@ struct dm_extent {
 
 struct dm_flush {
 	struct riser_target *target; /* NULL: the device */
+	uint64_t begin; /* of the extent that it is for, the first where it is for several */
 	unsigned dev, copy;
 };
 
@@ -120,7 +125,8 @@ struct dm_plan {
 	unsigned nstripes;
 	struct dm_flush *flushes;
 	unsigned nflushes;
-	bool mixed; /* some extents get no flush */
+	bool mixed;             /* some extents get no flush */
+	struct dm_stats *stats; /* what is counted, or NULL */
 	struct dm_skip *skips;
 	unsigned nskips;
 };
@@ -136,9 +142,10 @@ struct riser_dm {
 	uint32_t flags;
 	uint32_t event_nr; /* atomic */
 	struct dm_table *live, *inactive;
-	struct dm_plan *plan; /* of the live table */
+	struct dm_plan *plan;   /* of the live table */
+	struct dm_stats *stats; /* what is counted, or NULL: see stats.h */
 	bool suspended;
-	bool opaque;          /* must not be skipped: it is suspended, or is about to be */
+	bool opaque;          /* must not be skipped: it counts, is suspended, or is about to be */
 	uint64_t walk;        /* the last walk that was here, see table.c */
 	struct list users;    /* struct dm_use: live and inactive tables that name it */
 	struct list skippers; /* struct dm_skip */
@@ -163,6 +170,7 @@ struct dm_map {
 	uint8_t chunk_shift, leg_shift;
 	struct dm_leg *legs;
 	struct dm_plan *plan;
+	struct dm_counts *counts; /* or NULL */
 };
 
 /* map.c */
@@ -172,6 +180,8 @@ extern const struct blk_ops dm_ops;
 uint64_t dm_stripe_of(const struct dm_stripes *s, uint64_t sector, uint32_t *leg, uint64_t *at);
 /* How many sectors of a leg lie below @sector of the stripes. */
 uint64_t dm_leg_sectors(const struct dm_stripes *s, uint64_t sector, uint32_t leg);
+/* A piece that riser_target_end() ends, before it does. */
+void dm_kept_end(struct riser_blk_io *io);
 /* The extent that has a sector of the device. */
 const struct dm_extent *dm_lookup(const struct dm_plan *p, uint64_t sector);
 
@@ -194,6 +204,7 @@ void dm_table_listen(struct dm_table *t);
 void dm_table_leave(struct dm_table *t);
 /* The line that has a sector. */
 struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector);
+unsigned dm_table_line(const struct dm_table *t, uint64_t sector);
 const struct riser_target_ops *dm_find_target(struct riser *r, const char *name);
 /* Words in place, brackets kept together. Return: how many, at most @max. */
 unsigned dm_words(char *text, char **words, unsigned max);

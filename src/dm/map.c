@@ -8,7 +8,7 @@
  */
 #include "base/err.h"
 #include "blk/iov.h"
-#include "dm/dm.h"
+#include "dm/stats.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,13 +120,19 @@ static bool target_end(struct blk_frame *f, struct riser_blk_io *io)
 	return t->ops->end_io(t, io, f->data);
 }
 
-static enum blk_verdict to_target(struct riser_target *t, struct riser_blk_io *io)
+static bool timed_end(struct blk_frame *f, struct riser_blk_io *io);
+
+/* @timed, here and in what calls it: histograms of the lines are kept. A constant. */
+static inline __attribute__((always_inline)) enum blk_verdict
+to_target(struct riser_target *t, struct riser_blk_io *io, bool timed)
 {
 	struct blk_frame *f = io_priv(io)->frame;
 
 	f->sector = io->sector;
 	f->data = 0;
-	if (t->ops->end_io)
+	if (timed)
+		f->end_io = timed_end;
+	else if (t->ops->end_io)
 		f->end_io = target_end;
 	io->sector -= t->begin;
 	return (enum blk_verdict)t->ops->map(t, io);
@@ -136,7 +142,8 @@ _Static_assert((int)RISER_TARGET_REMAPPED == (int)BLK_REMAPPED &&
 		       (int)RISER_TARGET_DONE == (int)BLK_DONE,
 	       "verdicts");
 
-static enum blk_verdict flush(struct dm_map *m, struct riser_blk_io *io)
+static inline __attribute__((always_inline)) enum blk_verdict
+flush(struct dm_map *m, struct riser_blk_io *io, bool timed)
 {
 	const struct dm_flush *f = &m->plan->flushes[blk_copy(io)];
 
@@ -144,7 +151,7 @@ static enum blk_verdict flush(struct dm_map *m, struct riser_blk_io *io)
 		return blk_remap(io, m->map.lowers[f->dev], 0);
 	io_priv(io)->cursor = f->copy;
 	io->sector = f->target->begin;
-	return to_target(f->target, io);
+	return to_target(f->target, io, timed);
 }
 
 /* Is it about single blocks, so that each chunk counts? Else about ranges, one for each leg. */
@@ -158,7 +165,8 @@ static inline bool max_io_cuts(const struct riser_target *t, const struct riser_
 	return t->max_io && (by_block(io) || t->ops->flags & RISER_TARGET_CUT_ALL);
 }
 
-static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
+static inline __attribute__((always_inline)) enum blk_verdict
+map_io(struct blk_map *map, struct riser_blk_io *io, bool timed)
 {
 	struct dm_map *m = container_of(map, struct dm_map, map);
 	const struct dm_extent *e;
@@ -167,7 +175,7 @@ static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 	uint32_t leg;
 
 	if (unlikely(io->op == RISER_BLK_FLUSH))
-		return flush(m, io);
+		return flush(m, io, timed);
 	e = dm_lookup(m->plan, io->sector);
 	within = io->sector - e->begin;
 	if (unlikely(io->count > e->len - within))
@@ -191,8 +199,52 @@ static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
 		if (max_io_cuts(e->target, io) &&
 		    io->count > e->target->max_io - (uint32_t)(within % e->target->max_io))
 			return BLK_CUT;
-		return to_target(e->target, io);
+		return to_target(e->target, io, timed);
 	}
+}
+
+static enum blk_verdict dm_map_io(struct blk_map *map, struct riser_blk_io *io)
+{
+	return map_io(map, io, false);
+}
+
+/* The same, where histograms of each line are kept: frames say where and when, and end here. */
+static enum blk_verdict dm_map_timed(struct blk_map *map, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(map, struct dm_map, map);
+	struct blk_frame *f = io_priv(io)->frame;
+	uint64_t sector = io->sector, now = exec_now(map->owner->x);
+	enum blk_verdict verdict;
+
+	if (io->op == RISER_BLK_FLUSH)
+		sector = m->plan->flushes[blk_copy(io)].begin;
+	f->sector = sector;
+	f->start = now;
+	f->end_io = timed_end;
+	verdict = map_io(map, io, true);
+	if (verdict == BLK_DONE)
+		dm_lines_add(m, sector, io->op, now);
+	return verdict;
+}
+
+static bool timed_end(struct blk_frame *f, struct riser_blk_io *io)
+{
+	struct dm_map *m = container_of(f->channel->map, struct dm_map, map);
+	const struct dm_extent *e = dm_lookup(m->plan, f->sector);
+
+	if (e->kind == DM_TARGET && e->target->ops->end_io && target_end(f, io))
+		return true;
+	dm_lines_add(m, f->sector, io->op, f->start);
+	return false;
+}
+
+void dm_kept_end(struct riser_blk_io *io)
+{
+	struct blk_frame *f = io_priv(io)->frame;
+
+	if (f->end_io == timed_end)
+		dm_lines_add(container_of(f->channel->map, struct dm_map, map), f->sector, io->op,
+			     f->start);
 }
 
 static uint32_t dm_span(struct blk_map *map, const struct riser_blk_io *io, uint64_t sector,
@@ -341,6 +393,8 @@ static int set_fast(struct dm_map *m)
 
 	m->map.nflush = p->nflushes;
 	m->map.mixed = p->mixed;
+	if (p->stats)
+		return 0;
 	m->sectors = p->table->sectors;
 	m->limit = sum->limits.max_sectors ? sum->limits.max_sectors : UINT32_MAX;
 	if (sum->read_only)
@@ -355,6 +409,8 @@ static int set_fast(struct dm_map *m)
 	}
 	return 0;
 }
+
+static const struct blk_ops timed_ops;
 
 static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
 		      struct blk_map **out, struct riser_err *err)
@@ -373,6 +429,10 @@ static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel
 			rc = blk_map_add_lower(&m->map, p->devs[i], err);
 		if (!rc && set_fast(m))
 			rc = err_set(err, -ENOMEM, "no memory for a channel");
+		if (!rc && p->stats)
+			rc = dm_counts_new(m, err);
+		if (!rc && p->stats && p->stats->lines)
+			m->map.ops = &timed_ops;
 		if (rc) {
 			blk_map_free(&m->map);
 			return rc;
@@ -386,7 +446,9 @@ static void dm_map_free(struct blk_map *map)
 {
 	struct dm_map *m = container_of(map, struct dm_map, map);
 
+	dm_counts_free(m->counts);
 	dm_plan_put(m->plan);
+	free(m->map.watch);
 	free(m->legs);
 	free(m);
 }
@@ -428,6 +490,15 @@ const struct blk_ops dm_ops = {
 	.install = dm_install,
 	.map_free = dm_map_free,
 	.map = dm_map_io,
+	.span = dm_span,
+	.poll = dm_poll,
+	.next_deadline = dm_next_deadline,
+};
+
+static const struct blk_ops timed_ops = {
+	.size = sizeof(timed_ops),
+	.map_free = dm_map_free,
+	.map = dm_map_timed,
 	.span = dm_span,
 	.poll = dm_poll,
 	.next_deadline = dm_next_deadline,

@@ -10,10 +10,11 @@
  * that continue each other are one.
  *
  * A device that is marked opaque is not followed. Nothing but the new plan is written: the table's
- * targets, the plans below and whatever is live are only read.
+ * targets, the plans below and whatever is live are only read. (But the table gets its histograms
+ * here, where it is to have them.)
  */
 #include "base/err.h"
-#include "dm/dm.h"
+#include "dm/stats.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +90,15 @@ static bool continues(const struct dm_extent *a, const struct dm_extent *b)
 	return a->kind == DM_ZERO || a->kind == DM_ERROR;
 }
 
+/* Where lines are told apart, what begins one continues nothing. */
+static bool begins_line(const struct dm_plan *p, uint64_t sector)
+{
+	return p->stats && p->stats->lines && dm_table_find(p->table, sector)->begin == sector;
+}
+
 static int emit(struct dm_plan *p, const struct dm_extent *e)
 {
-	if (p->n && continues(&p->extents[p->n - 1], e)) {
+	if (p->n && continues(&p->extents[p->n - 1], e) && !begins_line(p, e->begin)) {
 		p->extents[p->n - 1].len += e->len;
 		return 0;
 	}
@@ -255,7 +262,7 @@ static int add_flushes(struct dm_plan *p)
 
 		p->mixed |= n == 0;
 		for (unsigned k = 0; !rc && k < n; k++) {
-			struct dm_flush f = { .copy = k };
+			struct dm_flush f = { .begin = e->begin, .copy = k };
 
 			if (e->kind == DM_TARGET)
 				f.target = e->target;
@@ -285,6 +292,9 @@ int dm_plan_new(struct dm_table *t, struct dm_plan **out, struct riser_err *err)
 	p->table = t;
 	__atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
 	dm_table_sum(t, &p->sum);
+	p->stats = dm_stats_get(t->d->stats);
+	if (p->stats && p->stats->lines)
+		rc = dm_lines_new(t);
 	/* Those that the table names come first, and are kept even where they are skipped. */
 	for (unsigned i = 0; rc >= 0 && i < t->ndevs; i++)
 		rc = add_dev(p, t->devs[i]->b);
@@ -309,6 +319,7 @@ void dm_plan_put(struct dm_plan *p)
 	for (unsigned i = 0; i < p->nstripes; i++)
 		free(p->stripes[i]);
 	dm_table_put(p->table);
+	dm_stats_put(p->stats);
 	free(p->stripes);
 	free(p->devs);
 	free(p->extents);

@@ -10,7 +10,7 @@
  */
 #include "base/err.h"
 #include "base/parse.h"
-#include "dm/dm.h"
+#include "dm/stats.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -488,7 +488,7 @@ int dm_table_new(struct riser_dm *d, const char *text, struct dm_notes *notes,
 	return 0;
 }
 
-struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector)
+unsigned dm_table_line(const struct dm_table *t, uint64_t sector)
 {
 	unsigned low = 0, n = t->ntargets;
 
@@ -498,7 +498,12 @@ struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector)
 		low += t->targets[low + half]->begin <= sector ? half : 0;
 		n -= half;
 	}
-	return t->targets[low];
+	return low;
+}
+
+struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector)
+{
+	return t->targets[dm_table_line(t, sector)];
 }
 
 /* The size of a mapped device is its table's; that it cannot be used passes on upwards. */
@@ -545,6 +550,7 @@ void dm_table_put(struct dm_table *t)
 	}
 	for (unsigned i = 0; i < t->ndevs; i++)
 		dm_dev_put(t->d->r, t->devs[i]);
+	dm_lines_free(t);
 	free(t->targets);
 	free(t->devs);
 	free(t->dev_ends);

@@ -119,6 +119,7 @@ void riser_target_go(struct riser_target *t, struct riser_blk_io *io, unsigned d
 
 void riser_target_end(struct riser_blk_io *io, enum riser_blk_status status)
 {
+	dm_kept_end(io);
 	blk_layer_end(io, status);
 }
 
