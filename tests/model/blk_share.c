@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 /* More owners than a controller has queue pairs: the rest pass their I/O to those that have one. */
 #include "blk_jobs.h"
+#include <sched.h>
 
 #define MANY 5
 
@@ -247,6 +248,43 @@ TEST(a_small_queue_is_shared_by_many)
 	down();
 }
 
+/* What is passed on is in flight where it came from, and gates there do not stop it. */
+TEST(a_namespace_is_suspended_while_its_queue_pair_is_shared)
+{
+	struct owner o[MANY];
+	struct job j[MANY];
+
+	SUB(up("model:nvme?size=64M&queues=1", 0));
+	SUB(owners_up(o, MANY));
+	for (unsigned i = 0; i < MANY; i++)
+		SUB(job_give(&j[i], &o[i], dev, i * AREA, UINT32_MAX, false));
+	for (unsigned n = 0; n < 100; n++) {
+		unsigned before[MANY];
+
+		if (blk_suspend(dev, NULL, 60 * SECONDS, &err))
+			FAIL("%s", err.text);
+		for (unsigned i = 0; i < MANY; i++)
+			before[i] = load_relaxed(&j[i].step);
+		sched_yield();
+		for (unsigned i = 0; i < MANY; i++)
+			CHECK(load_relaxed(&j[i].step) <= before[i] + 1); /* it was being told */
+		CHECK_EQ(blk_resume(dev, NULL, &err), 0);
+		for (unsigned i = 0; i < MANY; i++)
+			while (load_relaxed(&j[i].step) <= before[i] + 1)
+				cpu_relax();
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		store_relaxed(&j[i].steps, 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		while (!load_acquire(&j[i].done))
+			cpu_relax();
+		CHECK_EQ(j[i].bad, 0);
+	}
+	owners_down(o, MANY);
+	CHECK_EQ(queues(), 0);
+	down();
+}
+
 /* With more owners than queue pairs on both sides. */
 TEST(swaps_over_controllers_that_are_shared)
 {
@@ -258,4 +296,6 @@ TEST_MAIN(CASE(five_owners_share_two_queue_pairs),
 	  CASE(a_queue_pair_of_the_other_kind_is_shared_too),
 	  CASE(every_operation_through_the_queue_pair_of_another),
 	  CASE(an_executor_is_freed_only_when_nobody_shares_its_queue_pair),
-	  CASE(a_small_queue_is_shared_by_many), CASE(swaps_over_controllers_that_are_shared))
+	  CASE(a_small_queue_is_shared_by_many),
+	  CASE(a_namespace_is_suspended_while_its_queue_pair_is_shared),
+	  CASE(swaps_over_controllers_that_are_shared))
