@@ -141,7 +141,7 @@ struct nvme_ctrl {
 	unsigned nvectors;
 	void (*aer_fn)(void *ctx, uint32_t event);
 	void *aer_ctx;
-	struct list shared; /* what blk/dev/nvme.c's channels share; its */
+	struct list shared; /* struct nvme_shared, see shared.h */
 	/* Statistics. Owners count the last two without the lock. */
 	uint64_t aborts, timeouts, aers, retries, stray;
 };

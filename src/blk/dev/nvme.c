@@ -3,11 +3,9 @@
 /*
  * A namespace of an NVMe controller.
  *
- * An owner has one queue pair a controller, which all of its channels share, whatever namespace
- * they are on (and a second one where some want interrupts and others don't). Any thread may make
- * it; the owner adopts it with the first I/O of any of them. Where the controller has no queue pair
- * left, a channel passes its I/O to the owner whose queue pair has the fewest channels, and that
- * one keeps it as long.
+ * An owner has one queue pair a controller, which all of its channels share: nvme/shared.h. Where
+ * the controller has none left, a channel passes its I/O to the owner whose queue pair has the
+ * fewest channels, and that one keeps it as long.
  *
  * An I/O costs no memory here: the driver's request lies in the I/O's own words.
  */
@@ -16,7 +14,8 @@
 #include "base/riser.h"
 #include "base/uri.h"
 #include "blk/source.h"
-#include "nvme/qpair.h"
+#include "nvme/ctrl.h"
+#include "nvme/shared.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,28 +27,12 @@ struct nvme_dev {
 	bool irq;
 };
 
-enum nvme_queue_state { QUEUE_MAKING, QUEUE_READY, QUEUE_FAILED, QUEUE_CLOSING };
-
-/* An owner's queue pair on a controller. Under the controller's lock, but for what is constant. */
-struct nvme_queue {
-	struct list link; /* in nvme_ctrl.shared */
-	struct riser_exec *x;
-	struct riser_nvme *h;
-	struct riser_nvme_qpair *q; /* constant once it is ready */
-	bool irq;
-	unsigned refs;
-	enum nvme_queue_state state;
-	bool adopted;
-	bool posted; /* @close */
-	struct riser_work close;
-};
-
 struct nvme_map {
 	struct blk_map map;
 	struct riser_nvme_qpair *q;
 	struct riser_nvme_ns *ns;
 	unsigned shift; /* sectors a block, log2 */
-	struct nvme_queue *queue;
+	struct nvme_shared *queue;
 };
 
 _Static_assert(sizeof(struct riser_nvme_req) <= sizeof(((struct io_priv *)0)->leaf),
@@ -199,217 +182,17 @@ static void nvme_submit(struct blk_map *map, struct riser_blk_io *io)
 		refused(m, io, rc);
 }
 
-static void queue_close(struct nvme_queue *n)
-{
-	struct nvme_ctrl *c = n->h->ctrl;
-
-	riser_nvme_qpair_close(n->q);
-	pthread_mutex_lock(&c->lock);
-	list_del(&n->link);
-	pthread_mutex_unlock(&c->lock);
-	clock_bump(c->r);
-	riser_nvme_close(n->h);
-	free(n);
-}
-
-/* In the owner's thread, later; it may have come to use again meanwhile. */
-static void queue_close_posted(struct riser_work *w)
-{
-	struct nvme_queue *n = container_of(w, struct nvme_queue, close);
-	struct nvme_ctrl *c = n->h->ctrl;
-	bool unused;
-
-	pthread_mutex_lock(&c->lock);
-	n->posted = false;
-	unused = !n->refs;
-	if (unused)
-		n->state = QUEUE_CLOSING;
-	pthread_mutex_unlock(&c->lock);
-	if (unused)
-		queue_close(n);
-}
-
-/*
- * @here: this is the owner's thread, or else may not be. Then what the owner adopted, and gave up
- * while another thread had opened a channel that was never used, is closed by the owner.
- */
-static void queue_put(struct nvme_queue *n, bool here)
-{
-	struct nvme_ctrl *c = n->h->ctrl;
-	bool now = false, post = false;
-
-	pthread_mutex_lock(&c->lock);
-	if (!--n->refs && !n->posted) {
-		now = here || !n->adopted;
-		post = !now;
-		n->posted = post;
-		if (now)
-			n->state = QUEUE_CLOSING;
-	}
-	pthread_mutex_unlock(&c->lock);
-	if (now)
-		queue_close(n);
-	else if (post)
-		riser_exec_post(n->x, &n->close);
-}
-
-/* Wait for another thread. */
-static void wait_until(struct nvme_ctrl *c, bool (*so)(struct nvme_ctrl *c, struct nvme_queue *n),
-		       struct nvme_queue *n)
-{
-	struct sync_wait w;
-	bool done = false;
-
-	sync_wait_begin_here(&w, c->r);
-	while (!done) {
-		sync_wait_look(&w);
-		pthread_mutex_lock(&c->lock);
-		done = so(c, n);
-		pthread_mutex_unlock(&c->lock);
-		if (!done)
-			sync_wait_idle(&w, TIME_NEVER);
-	}
-	sync_wait_end(&w);
-}
-
-static bool is_made(struct nvme_ctrl *c, struct nvme_queue *n)
-{
-	return n->state != QUEUE_MAKING;
-}
-
-static bool none_closes(struct nvme_ctrl *c, struct nvme_queue *n)
-{
-	list_for_each (m, &c->shared, struct nvme_queue, link)
-		if (m->state == QUEUE_CLOSING)
-			return false;
-	return true;
-}
-
-static int queue_make(struct nvme_queue *n, struct riser_err *err)
-{
-	struct nvme_ctrl *c = n->h->ctrl;
-	struct riser_nvme_qpair_opts opts = { .size = sizeof(opts),
-					      .flags = n->irq ? RISER_NVME_QPAIR_IRQ : 0 };
-	struct riser_nvme_qpair *q = NULL;
-	int rc = nvme_qpair_create(n->h, &opts, &q, err);
-
-	if (rc == -EBUSY) {
-		/* One that is just being closed gives its place away. */
-		wait_until(c, none_closes, n);
-		rc = nvme_qpair_create(n->h, &opts, &q, err);
-	}
-	pthread_mutex_lock(&c->lock);
-	n->q = q;
-	n->state = rc ? QUEUE_FAILED : QUEUE_READY;
-	pthread_mutex_unlock(&c->lock);
-	clock_bump(c->r);
-	return rc;
-}
-
-/* The queue pair of @like's owner on the controller, with one reference more, or NULL. Locked. */
-static struct nvme_queue *queue_find(struct nvme_ctrl *c, const struct nvme_queue *like, bool any)
-{
-	list_for_each (n, &c->shared, struct nvme_queue, link) {
-		if (n->x != like->x || n->state >= QUEUE_FAILED || (n->irq != like->irq && !any))
-			continue;
-		n->refs++;
-		return n;
-	}
-	return NULL;
-}
-
-/* A new one, not yet listed. */
-static int queue_new(struct nvme_dev *d, struct riser_exec *x, struct nvme_queue **out,
-		     struct riser_err *err)
-{
-	struct nvme_queue *n = calloc(1, sizeof(*n));
-	int rc;
-
-	if (!n)
-		return err_set(err, -ENOMEM, "no memory for a queue pair");
-	list_init(&n->link);
-	n->x = x;
-	n->irq = d->irq;
-	n->refs = 1;
-	n->close.fn = queue_close_posted;
-	/* A handle of its own: the devices that share the queue may be closed in any order. */
-	rc = nvme_share(d->h, &n->h, err);
-	if (rc)
-		free(n);
-	else
-		*out = n;
-	return rc;
-}
-
-/*
- * The owner's queue pair on the controller, made where this is the first channel. Any thread.
- * @any: with interrupts or without.
- */
-static int queue_get(struct nvme_dev *d, struct riser_exec *x, bool any, struct nvme_queue **out,
-		     struct riser_err *err)
-{
-	struct nvme_queue *mine = NULL, *n;
-	struct nvme_ctrl *c = d->h->ctrl;
-	int rc = queue_new(d, x, &mine, err);
-
-	if (rc)
-		return rc;
-	for (;;) {
-		pthread_mutex_lock(&c->lock);
-		n = queue_find(c, mine, any);
-		if (!n)
-			list_add(&c->shared, &mine->link);
-		pthread_mutex_unlock(&c->lock);
-		if (!n) {
-			rc = queue_make(mine, err);
-			n = mine;
-		}
-		if (n == mine)
-			break;
-		wait_until(c, is_made, n);
-		if (n->state == QUEUE_READY)
-			break;
-		queue_put(n, false); /* its maker was told why; let us hear it too */
-	}
-	if (n != mine || rc)
-		queue_put(mine, false);
-	if (!rc)
-		*out = n;
-	return rc;
-}
-
-/*
- * One of @x, of the kind that was not asked for, or else that with the fewest channels; with one
- * reference more. NULL: no channel has any.
- */
-static struct nvme_queue *queue_least(struct nvme_ctrl *c, const struct riser_exec *x)
-{
-	struct nvme_queue *least = NULL;
-
-	pthread_mutex_lock(&c->lock);
-	list_for_each (n, &c->shared, struct nvme_queue, link) {
-		if (n->state != QUEUE_READY)
-			continue;
-		if (!least || (n->refs < least->refs && least->x != x) || n->x == x)
-			least = n;
-	}
-	if (least)
-		least->refs++;
-	pthread_mutex_unlock(&c->lock);
-	return least;
-}
-
 /* No queue pair is left, which @err says: through another owner's. */
 static int share(struct riser_blk_channel *c, struct nvme_dev *d, struct blk_map **out,
 		 struct riser_err *err)
 {
-	struct nvme_queue *n = queue_least(d->h->ctrl, c->owner->x);
+	struct nvme_shared *n = nvme_shared_least(d->h, c->owner->x);
 	int rc;
 
 	if (!n)
 		return -EBUSY;
 	rc = blk_map_hop(c, n->x, out, err);
-	queue_put(n, false);
+	nvme_shared_put(n, false);
 	return rc;
 }
 
@@ -424,7 +207,7 @@ static int nvme_map_new(struct riser_blk *b, void *table, struct riser_blk_chann
 	if (!m)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(&m->map, b, c);
-	rc = queue_get(d, c->owner->x, c->opts.is_home, &m->queue, err);
+	rc = nvme_shared_get(d->h, c->owner->x, d->irq, c->opts.is_home, &m->queue, err);
 	if (rc) {
 		blk_map_free(&m->map);
 		return rc == -EBUSY && !c->opts.is_home ? share(c, d, out, err) : rc;
@@ -442,20 +225,13 @@ static void nvme_map_free(struct blk_map *map)
 	struct nvme_map *m = container_of(map, struct nvme_map, map);
 
 	if (m->queue)
-		queue_put(m->queue, map->c->started);
+		nvme_shared_put(m->queue, map->c->started);
 	free(m);
 }
 
 static void nvme_start(struct blk_map *map)
 {
-	struct nvme_queue *n = container_of(map, struct nvme_map, map)->queue;
-
-	if (n->adopted) /* by this thread: nobody else writes it */
-		return;
-	nvme_qpair_adopt(n->q, n->x);
-	pthread_mutex_lock(&n->h->ctrl->lock);
-	n->adopted = true;
-	pthread_mutex_unlock(&n->h->ctrl->lock);
+	nvme_shared_adopt(container_of(map, struct nvme_map, map)->queue);
 }
 
 static void nvme_stats(struct blk_map *map, struct riser_blk_stats *stats)
