@@ -72,6 +72,7 @@ struct cli;
 #define CMD_PROGRESS (1u << 1) /* --progress=FD */
 #define CMD_FORMAT   (1u << 2) /* -o normal|json|binary */
 #define CMD_RAW      (1u << 3) /* --raw-binary, as -o binary */
+#define CMD_LOAD     (1u << 4) /* --rw and what else makes a load: see load.h */
 
 /**
  * struct cmd - one subcommand
@@ -96,6 +97,13 @@ struct cmd {
 };
 
 #define CLI_ARGS_MAX 4
+
+struct cli_load {
+	const char *rw;
+	uint64_t bs;
+	uint32_t iodepth;
+	uint64_t runtime, ios;
+};
 
 enum cli_format { FORMAT_NORMAL, FORMAT_JSON, FORMAT_BINARY };
 
@@ -125,6 +133,7 @@ struct cli {
 		bool raw;
 		uint32_t progress_fd;
 		const char *format;
+		struct cli_load load;
 	} common;
 	enum cli_format format;
 	struct riser *r;

@@ -56,7 +56,7 @@ uint64_t hist_percentile(const struct hist *h, double fraction)
 	return h->max;
 }
 
-static void print_row(uint64_t low, uint64_t n, uint64_t most)
+void hist_print_row(uint64_t low, uint64_t n, uint64_t most)
 {
 	char bar[BAR_MAX + 1];
 	unsigned len = (unsigned)((double)n / (double)most * BAR_MAX + 0.5);
@@ -92,5 +92,5 @@ void hist_print(const struct hist *h)
 		return;
 	printf("  at least           I/Os\n");
 	for (unsigned p = first; p <= last; p++)
-		print_row((uint64_t)1 << p, row[p], most);
+		hist_print_row((uint64_t)1 << p, row[p], most);
 }

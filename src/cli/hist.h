@@ -22,5 +22,7 @@ void hist_add(struct hist *h, uint64_t ns);
 uint64_t hist_percentile(const struct hist *h, double fraction);
 /* Lines with bars, one for each power of two that occurred, on stdout. */
 void hist_print(const struct hist *h);
+/* One such line: @n took at least @low ns; @most is what the longest bar stands for. */
+void hist_print_row(uint64_t low, uint64_t n, uint64_t most);
 
 #endif

@@ -9,6 +9,19 @@
 
 static const char *const formats[] = { "normal", "json", "binary", NULL };
 
+static const char *const loads[] = { "read", "write", "randread", "randwrite", NULL };
+
+static const struct opt load_opts[] = {
+	{ "rw", 0, OPT_IS_WORD(struct cli_common, load.rw), "LOAD",
+	  "read, write, randread or randwrite; default read", loads },
+	{ "bs", 0, OPT_IS_BYTES(struct cli_common, load.bs), "SIZE", "of one I/O; default 4K" },
+	{ "iodepth", 0, OPT_IS_NUM32(struct cli_common, load.iodepth), "N",
+	  "I/Os in flight; default 1" },
+	{ "runtime", 0, OPT_IS_NUM(struct cli_common, load.runtime), "SECONDS",
+	  "stop after so long; default 3, 0 for no limit" },
+	{ "ios", 0, OPT_IS_NUM(struct cli_common, load.ios), "N", "stop after so many I/Os" },
+	{ 0 },
+};
 static const struct opt raw_opts[] = {
 	{ "raw-binary", 'b', OPT_IS_BOOL(struct cli_common, raw), NULL, "as -o binary" },
 	{ 0 },
@@ -42,6 +55,8 @@ static unsigned tables_of(const struct cmd *cmd, const struct opt **t)
 
 	if (cmd->opts)
 		t[n++] = cmd->opts;
+	if (cmd->flags & CMD_LOAD)
+		t[n++] = load_opts;
 	if (cmd->flags & CMD_RAW)
 		t[n++] = raw_opts;
 	if (cmd->flags & CMD_DESTROYS)
@@ -56,7 +71,7 @@ static unsigned tables_of(const struct cmd *cmd, const struct opt **t)
 
 const struct opt *cli_opts(const struct cmd *cmd, unsigned index)
 {
-	const struct opt *t[6];
+	const struct opt *t[7];
 	unsigned n = tables_of(cmd, t);
 
 	for (unsigned i = 0; i < n; i++)
