@@ -30,7 +30,7 @@ with_the_flag()
 
 try 'reading needs no flag' says 0 '' read "$loop" --length 4K
 try 'info tells' gives True 'j["needs_yes_destroy_data"]' info "$loop" --json
-for verb in write zero trim 'copy before' 'bench --rw=write --ios=1'; do
+for verb in write zero trim 'copy before' 'bench --rw=write --ios=1' 'stats --rw=write --ios=1'; do
 	# shellcheck disable=SC2086
 	refuses 2 "riser ${verb%% *}: $wants" $verb "$loop"
 done
