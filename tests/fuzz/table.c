@@ -188,12 +188,15 @@ static void live(struct fuzz *f, char *rest)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = strndup((const char *)data, size), *rest = strstr(text, "\n--\n");
+	char *text = calloc(1, size + 1), *rest;
 	struct riser_dm_where where;
 	struct riser_err err = { 0 };
 	unsigned lines = 0;
-	struct fuzz f = { .stops = strstr(text, "break") };
+	struct fuzz f = { 0 };
 
+	memcpy(text, data, size);
+	f.stops = strstr(text, "break");
+	rest = strstr(text, "\n--\n");
 	if (rest) {
 		*rest = 0;
 		rest += 4;
