@@ -302,6 +302,19 @@ RISER_API int riser_dm_explain(struct riser_dm *d, enum riser_blk_op op, uint64_
  */
 RISER_API const struct riser_target_ops *riser_dm_targets(struct riser *r, unsigned index);
 
+/**
+ * riser_dm_plugin_load - take targets from a shared object
+ * @r: the context; the object stays loaded until riser_free()
+ * @path: a file that exports a struct riser_plugin (riser/target.h) as riser_plugin
+ * @err: filled on failure; may be NULL
+ *
+ * Before tables that name them are loaded, and while no other thread walks the targets.
+ *
+ * Return: 0; -ENOENT, -EACCES; -EINVAL for what is no plugin, or one of another ABI; -EEXIST where
+ * there is a target of that name; -ENOMEM.
+ */
+RISER_API int riser_dm_plugin_load(struct riser *r, const char *path, struct riser_err *err);
+
 #ifdef __cplusplus
 }
 #endif

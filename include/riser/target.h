@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 /*
  * Device-mapper targets: what a target is made of, for those in the library and for those that are
- * loaded from a shared object (riser_dm_plugin()).
+ * loaded from a shared object (riser_dm_plugin_load()).
  *
  * A line of a table, "<start> <len> <name> <args>", makes an instance: struct riser_target. Its
  * constructor reads the arguments, opens the devices below and sets the counts; its map is called

@@ -57,6 +57,8 @@ void riser_free(struct riser *r)
 {
 	if (!r)
 		return;
+	if (r->registry->close)
+		r->registry->close(r);
 	pthread_mutex_destroy(&r->claim_lock);
 	pthread_mutex_destroy(&r->open_lock);
 	pthread_mutex_destroy(&r->lock);

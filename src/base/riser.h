@@ -25,6 +25,8 @@ struct registry {
 	const struct blk_source *const *sources;
 	const struct publish_ops *const *publishers;
 	const struct riser_target_ops *const *targets;
+	/* Let go of what the floors above hung into a context that ends. */
+	void (*close)(struct riser *r);
 	/* Open what stands behind a PCI access by its class code, as a block device. */
 	int (*open_by_class)(struct riser *r, const struct uri *u, uint32_t flags,
 			     struct riser_blk **out, struct riser_err *err);

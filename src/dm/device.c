@@ -744,12 +744,3 @@ int riser_dm_wait(struct riser_dm *d, struct riser_exec *x, uint32_t event_nr, u
 	return sync_wait_until(d->r, x, event_came, &w, deadline_in(d->r, timeout_ns)) ? 0
 										       : -ETIMEDOUT;
 }
-
-const struct riser_target_ops *riser_dm_targets(struct riser *r, unsigned index)
-{
-	const struct riser_target_ops *const *t = r->registry->targets;
-
-	for (; *t && index; t++)
-		index--;
-	return *t;
-}

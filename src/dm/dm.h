@@ -15,6 +15,7 @@
  *	table.c	 text to table	      plan.c	table to plan	  map.c	  the way of an I/O
  *	device.c slots, suspend, resume, messages	  target.c  what targets call
  *	source.c the URIs dm: and table:		  dev.c	    devices by URI, one each
+ *	plugin.c targets from shared objects
  *	stats.h  statistics, for devices that have them
  *
  * Control operations are serialised in a context: struct riser.dm.holder. Who waits for another
@@ -208,6 +209,10 @@ unsigned dm_table_line(const struct dm_table *t, uint64_t sector);
 const struct riser_target_ops *dm_find_target(struct riser *r, const char *name);
 /* Words in place, brackets kept together. Return: how many, at most @max. */
 unsigned dm_words(char *text, char **words, unsigned max);
+
+/* plugin.c */
+/* Nothing is open in the context any more. */
+void dm_free_plugins(struct riser *r);
 
 /* dev.c */
 int dm_dev_get(struct riser *r, const char *uri, bool rdwr, struct dm_dev **out,

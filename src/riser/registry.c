@@ -3,6 +3,7 @@
 /* The only place that sees every plug-in. */
 #include "base/err.h"
 #include "base/riser.h"
+#include "dm/dm.h"
 #include "plugins.h"
 #include "riser/class.h"
 #include <errno.h>
@@ -31,6 +32,7 @@ static const struct registry registry = {
 	.sources = sources,
 	.publishers = publishers,
 	.targets = targets,
+	.close = dm_free_plugins,
 	.open_by_class = class_open,
 };
 
