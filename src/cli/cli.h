@@ -34,6 +34,7 @@ enum opt_type {
 	OPT_BYTES,  /* uint64_t, with K, M, G, T */
 	OPT_TEXT,   /* const char * */
 	OPT_WORD,   /* const char *, one of @words */
+	OPT_TEXTS,  /* struct opt_texts: may be repeated */
 };
 
 /**
@@ -56,6 +57,13 @@ struct opt {
 	const char *const *words;
 };
 
+#define OPT_TEXTS_MAX 16
+
+struct opt_texts {
+	unsigned n;
+	const char *text[OPT_TEXTS_MAX];
+};
+
 /* Offset of a member whose type is checked at compile time. */
 #define OPT_AT(type, s, m) (offsetof(s, m) + 0 * sizeof(&((s *)0)->m == (type *)0))
 #define OPT_IS_BOOL(s, m)  .type = OPT_BOOL, .at = OPT_AT(bool, s, m)
@@ -64,6 +72,7 @@ struct opt {
 #define OPT_IS_BYTES(s, m) .type = OPT_BYTES, .at = OPT_AT(uint64_t, s, m)
 #define OPT_IS_TEXT(s, m)  .type = OPT_TEXT, .at = OPT_AT(const char *, s, m)
 #define OPT_IS_WORD(s, m)  .type = OPT_WORD, .at = OPT_AT(const char *, s, m)
+#define OPT_IS_TEXTS(s, m) .type = OPT_TEXTS, .at = OPT_AT(struct opt_texts, s, m)
 
 struct cli;
 
@@ -134,6 +143,7 @@ struct cli {
 		uint32_t progress_fd;
 		const char *format;
 		struct cli_load load;
+		struct opt_texts plugins;
 	} common;
 	enum cli_format format;
 	struct riser *r;

@@ -3,6 +3,7 @@
 /* The command: finds the subcommand, runs it, turns what happened into an exit code. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include <riser/dm.h>
 #include <riser/util.h>
 #include <signal.h>
 #include <stdio.h>
@@ -95,6 +96,8 @@ int cli_context(struct cli *c)
 	rc = riser_new(&opts, &c->r, &c->err);
 	if (!rc)
 		rc = riser_exec_new(c->r, &c->x, &c->err);
+	for (unsigned i = 0; !rc && i < c->common.plugins.n; i++)
+		rc = riser_dm_plugin_load(c->r, c->common.plugins.text[i], &c->err);
 	return rc ? cli_fail_err(c, rc) : 0;
 }
 

@@ -45,6 +45,8 @@ static const struct opt common_opts[] = {
 	{ "json", 0, OPT_IS_BOOL(struct cli_common, json), NULL, "print JSON; sizes in bytes" },
 	{ "verbose", 0, OPT_IS_BOOL(struct cli_common, verbose), NULL,
 	  "print the library's log lines on stderr" },
+	{ "target-plugin", 0, OPT_IS_TEXTS(struct cli_common, plugins), "FILE",
+	  "take device-mapper targets from a shared object; may be repeated" },
 	{ 0 },
 };
 
@@ -135,6 +137,15 @@ static int bad_word(struct cli *c, const struct opt *o, const char *value)
 	return cli_fail(c, CLI_USAGE, "--%s wants one of %s, not '%s'", o->name, list, value);
 }
 
+static int add_text(struct cli *c, const struct opt *o, struct opt_texts *texts, const char *value)
+{
+	if (texts->n == OPT_TEXTS_MAX)
+		return cli_fail(c, CLI_USAGE, "--%s may be given %d times at the most", o->name,
+				OPT_TEXTS_MAX);
+	texts->text[texts->n++] = value;
+	return 0;
+}
+
 static int assign(struct cli *c, const struct opt *o, void *base, const char *value)
 {
 	void *at = (char *)base + o->at;
@@ -148,6 +159,8 @@ static int assign(struct cli *c, const struct opt *o, void *base, const char *va
 	case OPT_TEXT:
 		*(const char **)at = value;
 		return 0;
+	case OPT_TEXTS:
+		return add_text(c, o, at, value);
 	case OPT_WORD:
 		for (const char *const *w = o->words; *w; w++)
 			if (!strcmp(*w, value))
