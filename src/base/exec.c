@@ -47,21 +47,28 @@ fail:
 	return err_set(err, rc, "cannot make an executor's descriptors: %s", strerror(-rc));
 }
 
-static int run_inbox(struct riser_exec *x)
+static int run_todo(struct riser_exec *x)
 {
-	struct riser_work *w, *next, *fifo = NULL;
+	struct riser_work *w;
 	int n = 0;
 
-	for (w = __atomic_exchange_n(&x->inbox, NULL, __ATOMIC_ACQUIRE); w; w = next) {
-		next = w->next;
-		w->next = fifo;
-		fifo = w;
-	}
-	for (w = fifo; w; w = next, n++) {
-		next = w->next; /* @fn may free it or post it again */
+	for (; (w = x->todo); n++) {
+		x->todo = w->next; /* @fn may free it or post it again */
 		w->fn(w);
 	}
 	return n;
+}
+
+static int run_inbox(struct riser_exec *x)
+{
+	struct riser_work *w, *next;
+
+	for (w = __atomic_exchange_n(&x->inbox, NULL, __ATOMIC_ACQUIRE); w; w = next) {
+		next = w->next;
+		w->next = x->todo;
+		x->todo = w;
+	}
+	return run_todo(x);
 }
 
 void riser_exec_free(struct riser_exec *x)
@@ -269,6 +276,8 @@ int riser_exec_wait(struct riser_exec *x, uint64_t timeout_ns)
 
 	if (x->in_cb)
 		return -EDEADLK;
+	if (run_todo(x))
+		return 1;
 	if (x->r->clock.is_virtual)
 		return wait_virtual(x, until);
 	if (spin(x, until))
@@ -291,6 +300,8 @@ void sync_wait_begin(struct sync_wait *w, struct riser *r, struct riser_exec *x)
 	memset(w, 0, sizeof(*w));
 	w->r = r;
 	w->part = x ? &x->part : &w->own;
+	if (x)
+		run_todo(x);
 	if (x)
 		clock_run(r, w->part);
 	else

@@ -52,6 +52,9 @@ struct riser_exec {
 	struct exec_watch wake_watch; /* stands for @wake in @set */
 	struct waitset_event *batch;  /* the events being handed out */
 	int nbatch;
+	/* Taken out of @inbox, and not yet run. Work that waits runs the rest first, so that it
+	 * does not wait for what is behind itself. */
+	struct riser_work *todo;
 	struct clock_part part;
 	struct blk_owner *blk; /* what the block core hangs here; under the context's lock */
 	uint32_t leaving;      /* atomic: what is about to go elsewhere, given some more polls */

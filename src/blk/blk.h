@@ -78,7 +78,8 @@ struct riser_blk {
 	bool read_only, write_cache, fua, discard, write_zeroes, compare, harmless;
 	bool zeroes_maybe; /* a leaf's write_zeroes may prove wrong: see blk_zeroes() */
 	bool stacked;      /* blk_stack_limits() was called */
-	bool turned;       /* it was found read-only later than at opening */
+	bool turned;       /* it was found read-only, or gone, later than at opening */
+	bool gone;         /* I/O ends in OFFLINE */
 	/* BLOCK_STATUS comes here. A layer says so itself: one that changes data must not pass on
 	 * what is below. Where it is not set, all is data. */
 	bool block_status;
@@ -107,6 +108,11 @@ struct riser_blk {
 	struct listener handler; /* and who opened it */
 	void (*on_event)(struct riser_blk *b, enum riser_blk_event event, void *user);
 	void *on_event_user;
+	struct riser_work look; /* blk_look() posted it to @looker */
+	struct riser_exec *looker;
+	bool looking;    /* from there until it found nothing new */
+	uint32_t asked;  /* to look, so many times; read without the lock */
+	uint32_t looked; /* at so many of them */
 };
 
 /* Pushed by a layer's channel, popped on the way up. A free one has end_io NULL. */
@@ -280,7 +286,7 @@ struct riser_blk_channel {
 /* What a device is at the moment. */
 struct blk_current {
 	uint64_t sectors;
-	bool read_only;
+	bool read_only, gone;
 };
 
 #define BLK_CHANGE_OVER 100
@@ -414,6 +420,9 @@ void bounce_free(struct riser_blk_channel *c);
 /* Claim a device that was opened for writing as @uri. Return: 0, -EBUSY, -ENOMEM. */
 int blk_claim(struct riser_blk *b, const char *uri, const void *holder, struct riser_err *err);
 void blk_claim_end(struct riser_blk *b);
+
+/* event.c: under the device's lock: a look that was asked for has somebody to do it now. */
+void event_look(struct riser_blk *b);
 
 /* gate.c */
 void gate_defer(struct riser_blk_channel *c, struct riser_blk_io *io);

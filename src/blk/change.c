@@ -296,11 +296,12 @@ static enum step look(struct blk_change *ch)
 {
 	struct riser_blk *b = ch->b;
 
-	ch->now = (struct blk_current){ b->sectors, b->read_only };
+	ch->now = (struct blk_current){ b->sectors, b->read_only, false };
 	if (b->ops->refresh)
 		ch->rc = b->ops->refresh(b, ch->x, &ch->now, ch->err);
-	if (ch->rc == -ENODEV)
-		ch->events = 1u << RISER_BLK_EVENT_GONE;
+	ch->now.gone = ch->rc == -ENODEV;
+	if (ch->now.gone)
+		return b->gone ? LEAVE : CLOSE;
 	if (ch->rc || (ch->now.sectors == b->sectors && ch->now.read_only <= b->read_only))
 		return LEAVE;
 	return CLOSE;
@@ -311,19 +312,29 @@ static void apply(struct blk_change *ch)
 {
 	struct riser_blk *b = ch->b;
 
-	if (ch->now.sectors != b->sectors)
-		ch->events |= 1u << RISER_BLK_EVENT_RESIZED;
-	if (ch->now.read_only && !b->read_only)
-		ch->events |= 1u << RISER_BLK_EVENT_READ_ONLY;
-	b->sectors = ch->now.sectors;
-	b->read_only |= ch->now.read_only;
-	b->turned |= ch->now.read_only;
-	if (b->ops->refreshed)
-		b->ops->refreshed(b);
+	if (ch->now.gone) {
+		ch->events = 1u << RISER_BLK_EVENT_GONE;
+	} else {
+		if (ch->now.sectors != b->sectors)
+			ch->events |= 1u << RISER_BLK_EVENT_RESIZED;
+		if (ch->now.read_only && !b->read_only)
+			ch->events |= 1u << RISER_BLK_EVENT_READ_ONLY;
+		b->sectors = ch->now.sectors;
+		b->read_only |= ch->now.read_only;
+		if (b->ops->refreshed)
+			b->ops->refreshed(b);
+	}
+	b->gone |= ch->now.gone;
+	b->turned |= ch->now.gone || ch->now.read_only;
 	if (b->home)
 		home_live(b->home);
-	list_for_each (c, &b->channels, struct riser_blk_channel, link)
+	list_for_each (c, &b->channels, struct riser_blk_channel, link) {
+		struct blk_map *m = home_map(c->map);
+
 		channel_set_map(c, c->map);
+		if (m->c != c) /* behind a hop of its own, perhaps */
+			channel_set_map(m->c, m);
+	}
 }
 
 static enum step applied(struct blk_change *ch)
@@ -331,7 +342,8 @@ static enum step applied(struct blk_change *ch)
 	struct riser_blk *b = ch->b;
 
 	pthread_mutex_lock(&b->lock);
-	if (ch->now.sectors < b->sectors && (!list_empty(&b->channels) || b->building))
+	if (!ch->now.gone && ch->now.sectors < b->sectors &&
+	    (!list_empty(&b->channels) || b->building))
 		ch->rc = err_set(ch->err, -EBUSY,
 				 "%s became smaller, and is in use: its size stays, and what lies "
 				 "behind its end now fails",

@@ -99,7 +99,7 @@ void channel_set_map(struct riser_blk_channel *c, struct blk_map *m)
 	/* The fast path of a layer leaves it to the leaves to refuse writes. */
 	if (b->read_only && m->fast_lower && !m->fast_lower->b->read_only)
 		max = 0;
-	/* A leaf's fast path was chosen when it could be written. */
+	/* A leaf's fast path was chosen when it was there, and could be written. */
 	if (b->turned && c->leaf)
 		max = 0;
 	c->map = m;
@@ -208,6 +208,7 @@ static int join(struct riser_blk_channel *c, struct riser_err *err)
 		channel_set_map(c, m);
 		if (b->state == BLK_LIVE)
 			store_release(&c->gate, m);
+		event_look(b);
 	} else {
 		home_check(b, c->owner);
 	}

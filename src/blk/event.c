@@ -1,34 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/* What happens to a device: who hears of it, and looking whether something did. */
+/*
+ * What happens to a device: who hears of it, and looking whether something did. Looking waits, so
+ * where a device tells by itself, from inside whatever poll, an owner does it from his inbox.
+ */
 #include "base/riser.h"
 #include "blk/source.h"
 
 #define REFRESH_TIMEOUT (10 * NS_PER_S)
 
-/* The caller holds the device's lock. */
-static void say_whether_heard(struct riser_blk *b, bool on)
-{
-	if (b->ops->listen)
-		b->ops->listen(b, on);
-}
-
 void blk_listen(struct riser_blk *b, struct listener *l)
 {
 	pthread_mutex_lock(&b->lock);
-	if (list_empty(&b->listeners))
-		say_whether_heard(b, true);
 	listener_add(&b->listeners, l);
+	if (b->ops->listen)
+		b->ops->listen(b);
 	pthread_mutex_unlock(&b->lock);
+	if (b->ops->listen)
+		blk_look(b); /* what it told before, nobody heard */
 }
 
 void blk_unlisten(struct riser_blk *b, struct listener *l)
 {
 	listener_remove(l, b->r, &b->lock);
-	pthread_mutex_lock(&b->lock);
-	if (list_empty(&b->listeners))
-		say_whether_heard(b, false);
-	pthread_mutex_unlock(&b->lock);
 }
 
 void blk_notify(struct riser_blk *b, enum riser_blk_event event)
@@ -65,4 +59,52 @@ int riser_blk_refresh(struct riser_blk *b, struct riser_exec *x, struct riser_er
 		if (ch.events >> i & 1)
 			blk_notify(b, (enum riser_blk_event)i);
 	return rc;
+}
+
+/* Return: whether to look again, for what happened meanwhile. */
+static bool asked_again(struct riser_blk *b, unsigned seen)
+{
+	bool again;
+
+	pthread_mutex_lock(&b->lock);
+	b->looked = seen;
+	b->looking = b->asked != seen;
+	again = b->looking;
+	pthread_mutex_unlock(&b->lock);
+	return again;
+}
+
+static void look(struct riser_work *w)
+{
+	struct riser_blk *b = container_of(w, struct riser_blk, look);
+	struct riser_err err;
+	unsigned seen;
+
+	do {
+		seen = load_acquire(&b->asked);
+		if (riser_blk_refresh(b, b->looker, &err))
+			base_log(b->r, RISER_LOG_WARN, "%s", err.text);
+	} while (asked_again(b, seen));
+	blk_put(b);
+}
+
+void event_look(struct riser_blk *b)
+{
+	struct riser_blk_channel *c = list_first(&b->channels, struct riser_blk_channel, link);
+
+	if (!c || b->looking || b->looked == b->asked)
+		return;
+	b->looking = true;
+	b->looker = c->owner->x;
+	b->look.fn = look;
+	blk_get(b);
+	riser_exec_post(b->looker, &b->look);
+}
+
+void blk_look(struct riser_blk *b)
+{
+	pthread_mutex_lock(&b->lock);
+	store_release(&b->asked, b->asked + 1);
+	event_look(b);
+	pthread_mutex_unlock(&b->lock);
 }

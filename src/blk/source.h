@@ -59,10 +59,11 @@ enum blk_verdict { BLK_REMAPPED, BLK_SUBMITTED, BLK_DONE, BLK_CUT };
  * @span: layer: how many of the @count sectors from @sector on are one piece for @io's operation.
  *	*@copies, 1 before, says how often that piece is sent on (0: it is not supported there);
  *	@map finds in blk_copy() which copy it has. NULL: all is one piece
- * @listen: whether somebody wants to hear of what happens to the device by itself: the driver then
- *	calls blk_notify(), or blk_changed(). Under a lock that it must not take. NULL: nothing does
+ * @listen: somebody wants to hear of what happens to the device by itself, from now on: the driver
+ *	calls blk_notify(), or blk_look() where a refresh will tell. Called under the device's lock,
+ *	and again for others. NULL: nothing does
  * @refresh: look at the device and fill @now with what it is; may wait for the device. -ENODEV: it
- *	is gone. One at a time. NULL: it never changes
+ *	is gone, and its I/O ends in OFFLINE from then on. One at a time. NULL: it never changes
  * @refreshed: what @refresh found holds now; nothing is in flight
  * @start: leaf: called in the owner's thread before its first I/O; NULL: nothing
  * @poll: called at every poll of the owner; return how many things were done. A leaf's from its
@@ -85,7 +86,7 @@ struct blk_ops {
 	enum blk_verdict (*map)(struct blk_map *m, struct riser_blk_io *io);
 	uint32_t (*span)(struct blk_map *m, const struct riser_blk_io *io, uint64_t sector,
 			 uint32_t count, uint32_t *copies);
-	void (*listen)(struct riser_blk *b, bool on);
+	void (*listen)(struct riser_blk *b);
 	int (*refresh)(struct riser_blk *b, struct riser_exec *x, struct blk_current *now,
 		       struct riser_err *err);
 	void (*refreshed)(struct riser_blk *b);
@@ -271,6 +272,8 @@ void blk_listen(struct riser_blk *b, struct listener *l);
 void blk_unlisten(struct riser_blk *b, struct listener *l);
 /* Any thread, without locks: tell who listens. */
 void blk_notify(struct riser_blk *b, enum riser_blk_event event);
+/* Any thread, without locks: have an owner of a channel, if there is one, refresh the device. */
+void blk_look(struct riser_blk *b);
 
 /* After BLK_SUBMITTED: send it on, or finish it (at the owner's next poll). */
 void blk_layer_go(struct riser_blk_io *io, struct riser_blk_channel *lower, uint64_t sector);

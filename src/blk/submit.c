@@ -80,6 +80,8 @@ check(const struct riser_blk_channel *c, const struct riser_blk_io *io)
 {
 	const struct riser_blk *b = c->b;
 
+	if (b->gone)
+		return RISER_BLK_OFFLINE;
 	if (io->op > RISER_BLK_BLOCK_STATUS)
 		return RISER_BLK_NOTSUPP;
 	if (io->op == RISER_BLK_FLUSH)

@@ -4,8 +4,8 @@
  * Faults by script: RULE;RULE;… with RULE = NAME[=VALUE][,CONDITION[=VALUE]]…
  *
  * Rules are asked in order about each command that is fetched. One that fires takes the command
- * (only "delay" lets the rules behind it have their say too). The man page riser-access-model(7)
- * holds the grammar, which is only ever extended.
+ * (only "delay" and "resize" let the rules behind them have their say too). The man page
+ * riser-access-model(7) holds the grammar, which is only ever extended.
  */
 #include "base/err.h"
 #include "base/parse.h"
@@ -25,6 +25,7 @@ enum model_fault_kind {
 	FAULT_CFS,
 	FAULT_GONE,
 	FAULT_DELAY,
+	FAULT_RESIZE,
 };
 
 /* Conditions, as bits of what a rule may have. */
@@ -62,6 +63,7 @@ static const struct model_fault_name {
 	{ "cfs", FAULT_CFS, COND_COMMAND, true, false },
 	{ "gone", FAULT_GONE, COND_COMMAND, true, false },
 	{ "delay", FAULT_DELAY, COND_COMMAND, false, true },
+	{ "resize", FAULT_RESIZE, COND_COMMAND, true, true },
 };
 
 static const struct model_fault_cond {
@@ -104,7 +106,7 @@ enum model_fault_queue { QUEUE_ANY, QUEUE_ADMIN, QUEUE_IO, QUEUE_ONE };
 /**
  * struct model_fault - a rule
  * @what: its name
- * @value: of status (with DNR), or nanoseconds of delay
+ * @value: of status (with DNR), nanoseconds of delay, bytes of resize
  * @opcode: or ANY
  * @lba: first and last
  * @enable: for stuck-rdy, with @has_phase: which transition
@@ -187,6 +189,17 @@ static bool model_fault_is_commands(const struct model_fault *f)
 	return f->what->conds & COND_OPCODE;
 }
 
+/* What lies behind the end is not lost: a larger size brings it back. */
+static void model_fault_resize(struct model_nvme *m, const struct model_cmd *cmd, uint64_t bytes)
+{
+	struct model_ns *ns = model_ns_find(m, le32(cmd->sqe.nsid));
+
+	if (!ns)
+		return;
+	ns->blocks = max_of(min_of(bytes, ns->bytes) >> ns->shift, 1ull);
+	model_ns_changed(ns);
+}
+
 void model_fault_start(struct model_nvme *m, struct model_cmd *cmd)
 {
 	bool aer = cmd->sq == m->sqs && cmd->sqe.opcode == RISER_NVME_ADM_AER;
@@ -199,6 +212,9 @@ void model_fault_start(struct model_nvme *m, struct model_cmd *cmd)
 		switch (f->what->kind) {
 		case FAULT_DELAY:
 			delay += f->value;
+			continue;
+		case FAULT_RESIZE:
+			model_fault_resize(m, cmd, f->value);
 			continue;
 		case FAULT_STATUS:
 			if (delay)
@@ -481,6 +497,8 @@ static int model_parse_name(struct model_script *s, struct model_fault *f, struc
 		return model_script_err(s, err, "'status' wants 0xSCTSC such as 0x281", NULL);
 	if (f->what->kind == FAULT_DELAY && model_parse_delay(s->value, &f->value))
 		return model_script_err(s, err, "'delay' wants a time such as 500us or 10ms", NULL);
+	if (f->what->kind == FAULT_RESIZE && parse_size(s->value, &f->value))
+		return model_script_err(s, err, "'resize' wants a size such as 32M", NULL);
 	return 0;
 }
 

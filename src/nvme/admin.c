@@ -337,14 +337,21 @@ void nvme_unlock(struct nvme_ctrl *c, struct riser_exec *x)
 	unsigned n = c->admin.nevents;
 	void (*fn)(void *ctx, uint32_t event) = c->aer_fn;
 	void *ctx = c->aer_ctx;
+	bool died = c->dead && !c->death_told;
 
 	memcpy(events, c->admin.events, n * sizeof(events[0]));
 	c->admin.nevents = 0;
+	c->death_told |= died;
 	pthread_mutex_unlock(&c->lock);
 	if (x)
 		x->in_cb++;
-	for (unsigned i = 0; fn && i < n; i++)
-		fn(ctx, events[i]);
+	for (unsigned i = 0; i < n; i++) {
+		if (fn)
+			fn(ctx, events[i]);
+		listeners_tell(&c->watchers, &c->lock, events[i]);
+	}
+	if (died)
+		listeners_tell(&c->watchers, &c->lock, NVME_EVENT_GONE);
 	if (x)
 		x->in_cb--;
 }

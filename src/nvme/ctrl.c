@@ -159,6 +159,7 @@ static int create(struct riser *r, const struct uri *u, const struct riser_nvme_
 	c->max_resets = (unsigned)or_default(o->max_resets, DEFAULT_RESETS);
 	pthread_mutex_init(&c->lock, NULL);
 	list_init(&c->shared);
+	list_init(&c->watchers);
 	c->id = calloc(1, sizeof(*c->id));
 	rc = c->id ? io_timeout(u, o->io_timeout_ms, &c->io_timeout, err)
 		   : err_set(err, -ENOMEM, "no memory");
@@ -340,6 +341,22 @@ void riser_nvme_set_aer_handler(struct riser_nvme *h, void (*fn)(void *ctx, uint
 	pthread_mutex_lock(&c->lock);
 	c->aer_ctx = ctx;
 	store_relaxed(&c->aer_fn, fn);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void nvme_watch(struct nvme_ctrl *c, struct listener *l)
+{
+	pthread_mutex_lock(&c->lock);
+	listener_add(&c->watchers, l);
+	store_relaxed(&c->nwatchers, c->nwatchers + 1);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void nvme_unwatch(struct nvme_ctrl *c, struct listener *l)
+{
+	listener_remove(l, c->r, &c->lock);
+	pthread_mutex_lock(&c->lock);
+	store_relaxed(&c->nwatchers, c->nwatchers - 1);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/exec.h"
 #include "base/list.h"
+#include "base/listen.h"
 #include "pci/pci.h"
 #include <pthread.h>
 #include <riser/nvme.h>
@@ -32,6 +33,7 @@
 #define NVME_ADMIN_REQS  32 /* request slots; the rest of the queue is for events */
 #define NVME_ADMIN_OWN   0  /* the slot that recovery keeps for itself */
 #define NVME_AERS        4
+#define NVME_EVENT_GONE  UINT32_MAX /* beside what controllers tell */
 #define NVME_VECTORS     64
 #define NVME_EVENTS      32 /* events waiting for delivery */
 #define NVME_ADMIN_BIG   (256 * KiB)
@@ -142,6 +144,10 @@ struct nvme_ctrl {
 	void (*aer_fn)(void *ctx, uint32_t event);
 	void *aer_ctx;
 	struct list shared; /* struct nvme_shared, see shared.h */
+	/* struct listener: of dword 0 of each event, and once of NVME_EVENT_GONE */
+	struct list watchers;
+	uint32_t nwatchers; /* atomic */
+	bool death_told;
 	/* Statistics. Owners count the last two without the lock. */
 	uint64_t aborts, timeouts, aers, retries, stray;
 };
@@ -233,6 +239,26 @@ static inline int nvme_pump(struct nvme_ctrl *c, uint64_t *next)
 
 	return likely(n >= 0) ? n : nvme_vanished(c);
 }
+
+/* Does anybody want events, so that an idle queue has to look for them? Any thread. */
+static inline bool nvme_is_watched(struct nvme_ctrl *c)
+{
+	return load_relaxed(&c->aer_fn) || load_relaxed(&c->nwatchers);
+}
+
+/* @l->fn is called as riser_nvme_set_aer_handler() says. */
+void nvme_watch(struct nvme_ctrl *c, struct listener *l);
+void nvme_unwatch(struct nvme_ctrl *c, struct listener *l);
+
+/* ns.c */
+/*
+ * Look what a namespace is now, without changing @ns: by identifying it, after reading the log that
+ * keeps the controller from telling more. Return: 0; -ENODEV when it is another than was opened.
+ */
+int nvme_ns_look(const struct riser_nvme_ns *ns, struct riser_exec *x, struct riser_nvme_id_ns *now,
+		 struct riser_err *err);
+/* Of another size; nobody uses it. */
+void nvme_ns_resize(struct riser_nvme_ns *ns, const struct riser_nvme_id_ns *now);
 
 /* A synchronous admin command: any thread, no lock held. See riser_nvme_admin(). */
 int nvme_admin_sync(struct nvme_ctrl *c, struct riser_exec *x, struct riser_nvme_admin *cmd);

@@ -165,6 +165,36 @@ int riser_nvme_ns_open(struct riser_nvme *h, struct riser_exec *x, uint32_t nsid
 	return 0;
 }
 
+int nvme_ns_look(const struct riser_nvme_ns *ns, struct riser_exec *x, struct riser_nvme_id_ns *now,
+		 struct riser_err *err)
+{
+	riser_le32 changed[1024];
+	const struct riser_nvme_lbaf *f;
+	int rc;
+
+	/* First: what changes behind it is told anew. Where there is no such log, nothing is told.
+	 */
+	riser_nvme_get_log(ns->h, x, RISER_NVME_LOG_CHANGED_NS, RISER_NVME_NSID_ALL, 0, changed,
+			   sizeof(changed));
+	rc = riser_nvme_identify(ns->h, x, RISER_NVME_CNS_NS, ns->nsid, 0, 0, now);
+	if (rc < 0 || rc & RISER_NVME_HOST)
+		return not_identified(ns->h, "Namespace", rc, err);
+	f = &now->lbaf[RISER_NVME_FLBAS_INDEX(now->flbas)];
+	if (!rc && le64(now->nsze) && le64(now->nsze) <= UINT64_MAX >> ns->shift &&
+	    f->lbads == ns->shift && !le16(f->ms))
+		return 0;
+	return err_set(err, -ENODEV, "%s: namespace %u was deleted or formatted anew",
+		       ns->h->ctrl->pci->name, ns->nsid);
+}
+
+void nvme_ns_resize(struct riser_nvme_ns *ns, const struct riser_nvme_id_ns *now)
+{
+	ns->id = *now;
+	ns->nsze = ns->blocks = le64(now->nsze);
+	ns->first = 0;
+	set_limits(ns);
+}
+
 void riser_nvme_ns_close(struct riser_nvme_ns *ns)
 {
 	free(ns);

@@ -330,6 +330,54 @@ TEST(swap_over_a_leaf_whose_owners_sleep)
 	SUB(swapping(RISER_NO_MEMBARRIER, FIX_POSTED, 500));
 }
 
+/* As a channel does that is being opened, without the lock: of the live table, or the next. */
+static void pretend_to_build(struct riser_blk *b, int by)
+{
+	pthread_mutex_lock(&b->lock);
+	b->building += (unsigned)by;
+	pthread_mutex_unlock(&b->lock);
+}
+
+TEST(a_table_stays_while_somebody_makes_a_map_of_it)
+{
+	struct blk_change ch = { .kind = CHANGE_SWAP, .deadline = TIME_NEVER, .err = &err };
+	struct fix_table *old, *t;
+	struct rig g;
+
+	SUB(rig_up(&g, 0, FIX_AT_ONCE));
+	old = g.b->table;
+	t = fix_table_new(g.leaf, 16, 32);
+	ch.b = g.b;
+	ch.table = t;
+	pretend_to_build(g.b, 1);
+	for (unsigned i = 0; i < 10; i++)
+		CHECK(!change_step(&ch));
+	CHECK(g.b->table == old);
+	start(g.c, RISER_BLK_READ, 0, g.buf);
+	riser_exec_poll(g.x);
+	CHECK_EQ(ended, 0); /* the gate is closed */
+	pretend_to_build(g.b, -1);
+	CHECK(change_step(&ch));
+	CHECK_EQ(ch.rc, 0);
+	fix_table_put(old);
+	/* And one that is given up. */
+	t = fix_table_new(g.leaf, 0, 32);
+	ch = (struct blk_change){ .b = g.b, .kind = CHANGE_SWAP, .table = t, .err = &err };
+	ch.deadline = 0;
+	pretend_to_build(g.b, 1);
+	CHECK(!change_step(&ch));
+	CHECK(g.b->next_table == t);
+	pretend_to_build(g.b, -1);
+	CHECK(change_step(&ch));
+	CHECK_EQ(ch.rc, -ETIMEDOUT);
+	CHECK_HAS(err.text, "a channel is still being opened");
+	CHECK(g.b->next_table == NULL);
+	fix_table_put(t);
+	while (!ended)
+		riser_exec_poll(g.x);
+	rig_down(&g);
+}
+
 /* An owner that sleeps with nothing in flight is woken to free what was dropped. */
 static void *sleeper_main(void *arg)
 {
@@ -460,4 +508,5 @@ TEST_MAIN(CASE(suspended_io_waits_and_then_runs),
 	  CASE(swap_moves_the_device_and_shrinking_is_checked_again),
 	  CASE(a_failed_swap_leaves_the_old_table_live), CASE(swap_with_membarrier),
 	  CASE(swap_without_membarrier), CASE(swap_over_a_leaf_whose_owners_sleep),
+	  CASE(a_table_stays_while_somebody_makes_a_map_of_it),
 	  CASE(rule_5_a_sleeping_owner_and_10000_swaps), CASE(rule_3_two_owners_swap_in_one_stack))

@@ -112,6 +112,53 @@ TEST(posts_from_threads_arrive_on_virtual_time)
 	posting(RISER_VIRTUAL_TIME);
 }
 
+struct waiter {
+	struct riser_work work;
+	struct riser_exec *x;
+	unsigned *count, wanted;
+};
+
+/* Behind it in the inbox is what it waits for. */
+static void wait_for_it(struct riser_work *w)
+{
+	struct waiter *v = container_of(w, struct waiter, work);
+
+	while (*v->count < v->wanted)
+		riser_exec_wait(v->x, TIME_NEVER);
+}
+
+static void waiting_in_work(uint32_t flags)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+	struct posted items[3];
+	struct waiter v[2];
+	unsigned count = 0;
+	struct riser_exec *x;
+	struct riser *r;
+
+	CHECK_EQ(riser_new(&opts, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		items[i] = (struct posted){ { NULL, count_it }, &count };
+		if (i < 2) {
+			v[i] = (struct waiter){ { NULL, wait_for_it }, x, &count, 3 };
+			riser_exec_post(x, &v[i].work);
+		}
+		riser_exec_post(x, &items[i].work);
+	}
+	CHECK_EQ(count, 0);
+	riser_exec_poll(x);
+	CHECK_EQ(count, 3);
+	riser_exec_free(x);
+	riser_free(r);
+}
+
+TEST(work_may_wait_for_work_behind_it)
+{
+	waiting_in_work(0);
+	waiting_in_work(RISER_VIRTUAL_TIME);
+}
+
 static int deadlock_rc;
 
 static void wait_inside(struct riser_work *w)
@@ -155,5 +202,5 @@ TEST(an_event_that_somebody_made_blocking)
 }
 
 TEST_MAIN(CASE(virtual_time_jumps_when_all_idle), CASE(posts_from_threads_arrive_and_wake),
-	  CASE(posts_from_threads_arrive_on_virtual_time),
+	  CASE(posts_from_threads_arrive_on_virtual_time), CASE(work_may_wait_for_work_behind_it),
 	  CASE(waiting_inside_a_completion_is_refused), CASE(an_event_that_somebody_made_blocking))

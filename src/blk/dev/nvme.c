@@ -25,6 +25,10 @@ struct nvme_dev {
 	struct riser_nvme *h;
 	struct riser_nvme_ns *ns;
 	bool irq;
+	struct riser_blk *b;
+	struct listener watch; /* of the controller, from the first who listens on */
+	bool watches;          /* under @b's lock */
+	struct riser_nvme_id_ns found;
 };
 
 struct nvme_map {
@@ -256,9 +260,54 @@ static void nvme_close(struct riser_blk *b)
 {
 	struct nvme_dev *d = b->priv;
 
+	if (d->watches)
+		nvme_unwatch(d->h->ctrl, &d->watch);
 	riser_nvme_ns_close(d->ns);
 	riser_nvme_close(d->h);
 	free(d);
+}
+
+static void on_event(struct listener *l, unsigned event)
+{
+	struct nvme_dev *d = container_of(l, struct nvme_dev, watch);
+
+	if (event == NVME_EVENT_GONE)
+		blk_notify(d->b, RISER_BLK_EVENT_GONE);
+	else if ((event & 7) == RISER_NVME_AER_NOTICE &&
+		 (event >> 8 & 0xff) == RISER_NVME_AER_NOTICE_NS_CHANGED)
+		blk_look(d->b);
+}
+
+static void nvme_listen(struct riser_blk *b)
+{
+	struct nvme_dev *d = b->priv;
+
+	if (d->watches)
+		return;
+	d->watches = true;
+	d->b = b;
+	d->watch.fn = on_event;
+	nvme_watch(d->h->ctrl, &d->watch);
+}
+
+static int nvme_refresh(struct riser_blk *b, struct riser_exec *x, struct blk_current *now,
+			struct riser_err *err)
+{
+	struct nvme_dev *d = b->priv;
+	int rc = nvme_ns_look(d->ns, x, &d->found, err);
+
+	if (rc)
+		return rc;
+	now->sectors = le64(d->found.nsze) << (d->ns->shift - RISER_SECTOR_SHIFT);
+	now->read_only |= d->found.nsattr & 1;
+	return 0;
+}
+
+static void nvme_refreshed(struct riser_blk *b)
+{
+	struct nvme_dev *d = b->priv;
+
+	nvme_ns_resize(d->ns, &d->found);
 }
 
 static const struct blk_ops nvme_ops = {
@@ -267,6 +316,9 @@ static const struct blk_ops nvme_ops = {
 	.map_new = nvme_map_new,
 	.map_free = nvme_map_free,
 	.submit = nvme_submit,
+	.listen = nvme_listen,
+	.refresh = nvme_refresh,
+	.refreshed = nvme_refreshed,
 	.start = nvme_start,
 	.buf_alloc = nvme_buf_alloc,
 	.buf_free = nvme_buf_free,
