@@ -9,14 +9,14 @@
  * A WRITE takes a buffer when its payload arrives and gives it back when the device has it, so
  * even 32 MiB hold few of them, and a peer that stops in the middle holds one. A READ takes all of
  * its buffers first: a simple reply says how it went *before* the data, and once it said "well",
- * the only way to report a bad sector would be to hang up.
+ * the only way to report a bad sector would be to hang up. Where a structured one is to leave holes
+ * out, the device is asked first (nbd_status.c), and buffers that are all hole are not read into.
  *
  * The parser works on one command at a time, conn->cur. When there is no slot, no buffer or no
  * I/O, it stalls there, nothing more is read from the socket, and the peer is slowed down by it.
  */
 #include "base/util.h"
 #include "publish/nbd.h"
-#include <errno.h>
 #include <string.h>
 
 static void give_pieces(struct nbd_request *req)

@@ -12,8 +12,8 @@ enum { CONNS = 8, DEEP = 128, IOS = 512 };
 static struct bench t;
 static struct fix_leaf *leaf;
 
-/* On a leaf that ends I/O when the test says so. */
-static void start(enum fix_mode mode)
+/* A leaf that ends I/O when the test says so. */
+static void set_up(enum fix_mode mode)
 {
 	struct riser_opts opts = { .size = sizeof(opts) };
 
@@ -23,6 +23,11 @@ static void start(enum fix_mode mode)
 	CHECK_EQ(riser_exec_new(t.r, &t.x, &t.err), 0);
 	t.b = fix_leaf_new(t.r, "leaf", 2 * MiB / 512, mode, 0);
 	leaf = t.b->priv;
+}
+
+static void start(enum fix_mode mode)
+{
+	SUB(set_up(mode));
 	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), 0);
 }
 
@@ -196,6 +201,32 @@ TEST(deaf_clients_hold_what_they_may_and_no_more)
 	bench_end(&t);
 }
 
+/* The device says that it writes zeroes, and finds out late that it does not. */
+TEST(fast_zeroes_that_prove_slow)
+{
+	struct command zero = { NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FAST_ZERO, 0, 0, 4096 };
+	static const uint8_t zeroes[4096];
+	uint8_t out[4096], in[4096];
+	int fd;
+
+	SUB(set_up(FIX_AT_ONCE));
+	t.b->zeroes_maybe = true;
+	leaf->no_zeroes = true;
+	CHECK_EQ(bench_publish(&t, (struct riser_publish_opts){ 0 }), 0);
+	fd = attach(&t);
+	fill(out, sizeof(out), 1);
+	CHECK_EQ(run_write(&t, fd, 0, 4096, out), 0);
+	CHECK_EQ(run(&t, fd, zero, NULL), NBD_ENOTSUP);
+	CHECK_EQ(run_read(&t, fd, 0, 4096, in), 0);
+	CHECK(!memcmp(in, out, sizeof(in)));
+	zero.flags = 0;
+	CHECK_EQ(run(&t, fd, zero, NULL), 0);
+	CHECK_EQ(run_read(&t, fd, 0, 4096, in), 0);
+	CHECK(!memcmp(in, zeroes, sizeof(in)));
+	close(fd);
+	bench_end(&t);
+}
+
 TEST_MAIN(CASE(a_lack_of_ios_is_waited_out), CASE(a_lack_of_ios_is_shared),
 	  CASE(the_quiet_one_is_served_among_floods),
-	  CASE(deaf_clients_hold_what_they_may_and_no_more))
+	  CASE(deaf_clients_hold_what_they_may_and_no_more), CASE(fast_zeroes_that_prove_slow))
