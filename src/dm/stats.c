@@ -26,7 +26,7 @@ enum {
 	BUCKETS,
 };
 
-#define COUNTERS_MAX ((size_t)16 << 20) /* of an owner, for one region: 128 MiB */
+#define COUNTERS_MAX ((size_t)4 << 20) /* of a device, for each owner: 32 MiB */
 
 static size_t stride(const struct dm_region *g)
 {
@@ -95,16 +95,25 @@ void dm_region_put(struct dm_region *g)
 	free(g);
 }
 
-int dm_region_new(const struct dm_region *like, struct dm_region **out, struct riser_err *err)
+static size_t counters_of(const struct dm_stats *s)
 {
-	struct dm_region *g = calloc(1, sizeof(*g));
-	uint64_t areas = (like->len - 1) / like->step + 1;
+	size_t n = 0;
 
-	if (areas > COUNTERS_MAX / stride(like)) {
-		free(g);
-		return err_set(err, -ENOMEM, "%llu areas are too many to count",
+	for (unsigned i = 0; s && i < s->n; i++)
+		n += s->regions[i]->sums.n;
+	return n;
+}
+
+int dm_region_new(const struct dm_region *like, const struct dm_stats *beside,
+		  struct dm_region **out, struct riser_err *err)
+{
+	uint64_t areas = (like->len - 1) / like->step + 1;
+	struct dm_region *g;
+
+	if (areas > (COUNTERS_MAX - counters_of(beside)) / stride(like))
+		return err_set(err, -ENOMEM, "%llu areas more are too many to count",
 			       (unsigned long long)areas);
-	}
+	g = calloc(1, sizeof(*g));
 	if (!g || dm_sums_init(&g->sums, areas * stride(like))) {
 		free(g);
 		return err_set(err, -ENOMEM, "no memory for a region");

@@ -52,7 +52,9 @@ struct dm_stats *dm_stats_with(const struct dm_stats *old, const struct dm_regio
 			       struct dm_region *come, bool lines);
 struct dm_stats *dm_stats_get(struct dm_stats *s);
 void dm_stats_put(struct dm_stats *s);
-int dm_region_new(const struct dm_region *like, struct dm_region **out, struct riser_err *err);
+/* @beside: what else is counted, or NULL. Return: 0, or -ENOMEM also where that is too much. */
+int dm_region_new(const struct dm_region *like, const struct dm_stats *beside,
+		  struct dm_region **out, struct riser_err *err);
 void dm_region_put(struct dm_region *g);
 /* A line for each of @n areas from @first on. */
 void dm_region_print(struct dm_region *g, struct riser *r, size_t first, size_t n, bool clear,

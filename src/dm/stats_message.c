@@ -167,7 +167,7 @@ static int create(const struct request *q)
 	while (find(q->d->stats, like.id))
 		like.id++;
 	if (!rc)
-		rc = dm_region_new(&like, &g, q->err);
+		rc = dm_region_new(&like, q->d->stats, &g, q->err);
 	free(like.bounds);
 	if (rc)
 		return rc;

@@ -6,7 +6,7 @@
  * covers: src/dm/table.c src/dm/target/delay.c src/dm/target/dust.c src/dm/target/error.c
  * covers: src/dm/target/flakey.c src/dm/target/linear.c src/dm/target/striped.c
  * covers: src/dm/target/switch.c src/dm/target/unstriped.c src/dm/target/zero.c
- * covers: src/dm/target/fault_rule.c
+ * covers: src/dm/target/fault_rule.c src/dm/stats_message.c
  *
  * What stands above the first line "--" is a table, each line below it a message to the target at
  * its first word's sector. The context knows mem:, null: and dm: alone, and no large devices, so

@@ -249,6 +249,11 @@ TEST(messages_that_are_wrong)
 	REFUSES("@stats_print 0 1", -EINVAL, "a number of lines is missing");
 	REFUSES("@stats_set_aux 0", -EINVAL, "a word to keep is missing");
 	SAYS(dev, "@stats_list", "0: 0+64 8 - -\n");
+	/* There is an end to what is counted, all regions together. */
+	SAYS(dev, "@stats_create 0+200000 1", "1");
+	REFUSES("@stats_create 0+200000 1", -ENOMEM, "too many");
+	SAYS(dev, "@stats_delete 1", "");
+	SAYS(dev, "@stats_create 0+200000 1", "1");
 	down();
 }
 
