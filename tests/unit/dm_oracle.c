@@ -23,7 +23,7 @@ static void kinds_up(void)
 {
 	static const char *const names[] = { "linear", "striped", "unstriped", "zero", "error" };
 
-	registry_up();
+	CHECK_EQ(registry_up(), 0);
 	for (unsigned i = 0; i < S_KINDS; i++)
 		kinds[i] = has_target(names[i]);
 }

@@ -10,7 +10,7 @@
 #ifndef TESTS_ORACLE_PLAY_H
 #define TESTS_ORACLE_PLAY_H
 
-#include "base/uri.h"
+#include "../dm_leaves.h"
 #include "model.h"
 
 enum { FLIGHT = 10, MAX_IO = 24, PIECES = 3 };
@@ -33,7 +33,6 @@ struct world {
 	struct model m;
 	struct riser *r;
 	struct riser_exec *x;
-	struct riser_blk *leaves[LEAVES];
 	struct riser_dm *dm[DEVS];
 	struct riser_blk_channel *ways[DEVS];
 	struct slot slots[FLIGHT];
@@ -47,43 +46,6 @@ static struct world w;
 static struct riser_err err;
 
 #define S NS_PER_S
-
-/* The leaves by URI, "leaf:0": those of the world. */
-static int leaf_open(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
-		     struct riser_err *e)
-{
-	(void)r;
-	(void)flags;
-	(void)e;
-	*out = blk_get(w.leaves[atoi(u->rest)]);
-	return 0;
-}
-
-static const struct blk_source source_leaf = {
-	.size = sizeof(source_leaf), .scheme = "leaf", .harmless = true, .open = leaf_open
-};
-extern const struct blk_source source_dm;
-static const struct blk_source *const sources[] = { &source_leaf, &source_dm, NULL };
-
-static struct registry registry; /* the library's, with the source above */
-
-static void registry_up(void)
-{
-	struct riser *r;
-
-	CHECK_EQ(riser_new(NULL, &r, &err), 0);
-	registry = *r->registry;
-	registry.sources = sources;
-	riser_free(r);
-}
-
-static bool has_target(const char *name)
-{
-	for (const struct riser_target_ops *const *t = registry.targets; *t; t++)
-		if (!strcmp((*t)->name, name))
-			return true;
-	return false;
-}
 
 /* Setting up. */
 
@@ -109,7 +71,7 @@ static void leaf_up(unsigned i)
 	b->zeroes_maybe = l->no_zeroes;
 	b->discard = l->discard;
 	b->compare = l->compare;
-	w.leaves[i] = b;
+	leaves[i] = b;
 }
 
 static int load(unsigned dev, unsigned table)
@@ -175,7 +137,7 @@ static void world_down(void)
 	for (unsigned i = w.m.s->ndevs; i-- > 0;)
 		CHECK_EQ(riser_dm_remove(w.dm[i], w.x, &err), 0);
 	for (unsigned i = 0; i < w.m.s->nleaves; i++)
-		riser_blk_close(w.leaves[i]);
+		riser_blk_close(leaves[i]);
 	riser_exec_free(w.x);
 	riser_free(w.r);
 	CHECK_EQ(fix_live_maps, 0);
@@ -209,7 +171,7 @@ static void check_flushed(const struct slot *o)
 
 		if (p.where != W_LEAF || c->unknown || c->writing || c->changed > o->serial)
 			continue;
-		d = w.leaves[p.leaf]->priv;
+		d = leaves[p.leaf]->priv;
 		if (!filled(d->stable + p.sector * 512ull, c->tag)) {
 			fix_broken("flush: sector %u (leaf:%u %u) is not stable", i, p.leaf,
 				   p.sector);
@@ -258,7 +220,7 @@ static void changed(struct slot *o)
 		if (!ok || !fua || o->op->op != RISER_BLK_WRITE)
 			continue;
 		leaf = (unsigned)(c - w.m.cells[0]) / SECTORS;
-		d = w.leaves[leaf]->priv;
+		d = leaves[leaf]->priv;
 		if (!filled(d->stable + (size_t)(c - w.m.cells[leaf]) * 512, c->tag))
 			fix_broken("fua: leaf:%u %td is not stable", leaf, c - w.m.cells[leaf]);
 	}
@@ -599,7 +561,7 @@ static void finish(void)
 	while (w.inflight) /* a hang is caught by the alarm */
 		riser_exec_poll(w.x);
 	for (unsigned l = 0; l < w.m.s->nleaves; l++) {
-		const struct fix_leaf *d = w.leaves[l]->priv;
+		const struct fix_leaf *d = leaves[l]->priv;
 
 		for (uint32_t i = 0; i < w.m.s->leaves[l].sectors; i++)
 			if (!w.m.cells[l][i].unknown &&
