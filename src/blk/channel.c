@@ -332,8 +332,9 @@ bool blk_channel_close(struct riser_blk_channel *c)
 	lock_unpinned(c);
 	later = c->started && exec_in_callback(c->owner->x);
 	later |= load_acquire(&c->waking) || load_acquire(&c->reaping);
+	/* No more swaps for it: each would drop a map, for which it would have to wait again. */
+	list_del(&c->link);
 	if (!later) {
-		list_del(&c->link);
 		home = home_take(c->b, c);
 		if (!home)
 			home_check(c->b, c->owner);
