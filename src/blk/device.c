@@ -59,6 +59,16 @@ struct riser_blk *blk_get(struct riser_blk *b)
 	return b;
 }
 
+bool blk_try_get(struct riser_blk *b)
+{
+	uint32_t refs = load_relaxed(&b->refs);
+
+	while (refs && !__atomic_compare_exchange_n(&b->refs, &refs, refs + 1, true,
+						    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return refs;
+}
+
 void blk_put(struct riser_blk *b)
 {
 	if (!b || __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL) != 1)

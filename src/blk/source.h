@@ -143,6 +143,8 @@ int blk_set_geometry(struct riser_blk *b, const struct uri *u, uint64_t size,
 
 /* A device lives while it is open or a channel on it exists. */
 struct riser_blk *blk_get(struct riser_blk *b);
+/* Return: false when the last reference is gone already. */
+bool blk_try_get(struct riser_blk *b);
 void blk_put(struct riser_blk *b);
 
 /* Take over the limits and features of a device below; call for each of them. */

@@ -200,12 +200,16 @@ int riser_dm_create(struct riser *r, const char *name, const char *uuid, uint32_
 	return dm_new(r, name, uuid, flags, out, err);
 }
 
-static void drop_table(struct dm_table **slot)
+static void set_slot(struct riser_dm *d, struct dm_table **slot, struct dm_table *t)
 {
-	if (*slot)
-		dm_table_leave(*slot);
-	dm_table_put(*slot);
-	*slot = NULL;
+	struct dm_table *old = *slot;
+
+	pthread_mutex_lock(&d->r->lock);
+	*slot = t;
+	pthread_mutex_unlock(&d->r->lock);
+	if (old)
+		dm_table_leave(old);
+	dm_table_put(old);
 }
 
 static void leave_skipped(struct dm_plan *p)
@@ -219,25 +223,29 @@ static void set_plan(struct riser_dm *d, struct dm_plan *p)
 {
 	struct dm_plan *old = d->plan;
 
+	pthread_mutex_lock(&d->r->lock);
 	leave_skipped(old);
 	for (unsigned i = 0; p && i < p->nskips; i++)
 		list_add_tail(&p->skips[i].dm->skippers, &p->skips[i].link);
 	d->plan = p;
+	pthread_mutex_unlock(&d->r->lock);
 	dm_plan_put(old);
 }
 
-/* Nobody has it open any more, and no table names it. */
+/*
+ * Nobody has it open any more, and no table names it. This may be any thread, such as an owner's
+ * that frees what a table held, while another one is in control.
+ */
 void dm_free(struct riser_dm *d)
 {
-	if (*d->name) {
-		pthread_mutex_lock(&d->r->lock);
+	pthread_mutex_lock(&d->r->lock);
+	if (*d->name)
 		tdelete(d, &d->r->dm.names, compare);
-		pthread_mutex_unlock(&d->r->lock);
-	}
 	list_del(&d->link);
+	pthread_mutex_unlock(&d->r->lock);
 	set_plan(d, NULL);
-	drop_table(&d->inactive);
-	drop_table(&d->live);
+	set_slot(d, &d->inactive, NULL);
+	set_slot(d, &d->live, NULL);
 	dm_stats_put(d->stats);
 	free(d);
 }
@@ -317,13 +325,16 @@ static int recompile(struct riser_dm *d, struct riser_exec *x, uint64_t deadline
 	return rc;
 }
 
-/* Add those above @d whose live tables lead there, each behind what it rests on. */
+/*
+ * Add those above @d whose live tables lead there, each behind what it rests on, with a reference.
+ * Who is being freed has no channel any more. The caller holds the context's lock.
+ */
 static void gather(struct riser_dm *d, struct list *order)
 {
 	list_for_each (u, &d->users, struct dm_use, link) {
 		struct riser_dm *up = u->table->d;
 
-		if (up->live != u->table || !list_empty(&up->order))
+		if (up->live != u->table || !list_empty(&up->order) || !blk_try_get(up->b))
 			continue;
 		list_add(order, &up->order); /* for now: who is there is not entered again */
 		gather(up, order);
@@ -334,8 +345,10 @@ static void gather(struct riser_dm *d, struct list *order)
 
 static void forget_order(struct list *order)
 {
-	list_for_each_safe (up, order, struct riser_dm, order)
+	list_for_each_safe (up, order, struct riser_dm, order) {
 		list_del(&up->order);
+		blk_put(up->b);
+	}
 }
 
 static bool skips(const struct dm_plan *p, const struct riser_dm *d)
@@ -353,7 +366,10 @@ static int recompile_skippers(struct riser_dm *d, struct riser_exec *x, uint64_t
 	struct list order = LIST_INIT(order);
 	int rc = 0;
 
-	gather(d, &order);
+	pthread_mutex_lock(&d->r->lock);
+	if (!list_empty(&d->skippers))
+		gather(d, &order);
+	pthread_mutex_unlock(&d->r->lock);
 	list_for_each (up, &order, struct riser_dm, order)
 		if (!rc && skips(up->plan, d))
 			rc = recompile(up, x, deadline, err);
@@ -371,9 +387,11 @@ static int recompile_above(struct riser_dm *d, struct riser_exec *x, uint64_t de
 	struct list waiting = LIST_INIT(waiting), order = LIST_INIT(order);
 	int rc = 0;
 
+	pthread_mutex_lock(&d->r->lock);
 	list_for_each (s, &d->r->dm.suspended, struct riser_dm, link)
 		gather(s, &waiting);
 	gather(d, &order);
+	pthread_mutex_unlock(&d->r->lock);
 	list_for_each (up, &order, struct riser_dm, order)
 		if (!rc)
 			rc = recompile(up, x, deadline, err);
@@ -387,7 +405,7 @@ static int make_opaque(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 		       struct riser_err *err)
 {
 	d->opaque = true;
-	return list_empty(&d->skippers) ? 0 : recompile_skippers(d, x, deadline, err);
+	return recompile_skippers(d, x, deadline, err);
 }
 
 /* It may be passed by; where that cannot be, it is not. */
@@ -396,7 +414,7 @@ static void make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 	struct riser_err why;
 
 	d->opaque = d->flags & RISER_DM_OPAQUE || d->stats;
-	if (!list_empty(&d->users) && recompile_above(d, x, deadline, &why))
+	if (recompile_above(d, x, deadline, &why))
 		base_log(d->r, RISER_LOG_WARN, "the way through '%s' stays as it is: %s", d->name,
 			 why.text);
 }
@@ -435,10 +453,8 @@ int riser_dm_load(struct riser_dm *d, struct riser_exec *x, const char *text,
 	if (rc)
 		return rc;
 	rc = dm_table_new(d, text, NULL, &t, where, err);
-	if (!rc) {
-		drop_table(&d->inactive);
-		d->inactive = t;
-	}
+	if (!rc)
+		set_slot(d, &d->inactive, t);
 	dm_control_end(d->r);
 	return rc;
 }
@@ -449,9 +465,20 @@ int riser_dm_clear(struct riser_dm *d, struct riser_exec *x, struct riser_err *e
 
 	if (rc)
 		return rc;
-	drop_table(&d->inactive);
+	set_slot(d, &d->inactive, NULL);
 	dm_control_end(d->r);
 	return 0;
+}
+
+static void set_suspended(struct riser_dm *d, bool suspended)
+{
+	pthread_mutex_lock(&d->r->lock);
+	d->suspended = suspended;
+	if (suspended)
+		list_add(&d->r->dm.suspended, &d->link);
+	else
+		list_del(&d->link);
+	pthread_mutex_unlock(&d->r->lock);
 }
 
 static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
@@ -469,8 +496,7 @@ static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 		make_clear(d, x, deadline);
 		return rc;
 	}
-	d->suspended = true;
-	list_add(&d->r->dm.suspended, &d->link);
+	set_suspended(d, true);
 	return 0;
 }
 
@@ -488,47 +514,57 @@ int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_
 	return rc;
 }
 
+/* Would table @t, which is @sum, strand the one above? */
+static int suits(const struct riser_dm *d, const struct dm_table *t, const struct riser_blk *sum,
+		 const struct dm_table *up, struct riser_err *err)
+{
+	struct riser_blk above = { 0 };
+
+	for (unsigned i = 0; i < up->ndevs; i++)
+		if (up->devs[i]->dm == d && up->dev_ends[i] > t->sectors)
+			return err_set(err, -EINVAL,
+				       "'%s' would have %llu sectors, but '%s' uses %llu", d->name,
+				       (unsigned long long)t->sectors, up->d->name,
+				       (unsigned long long)up->dev_ends[i]);
+	/* Its lines were aligned to smaller ones, and who has it open knows these. */
+	dm_table_sum(up, &above);
+	if (above.limits.logical_block < sum->limits.logical_block)
+		return err_set(err, -EINVAL,
+			       "'%s' would have logical blocks of %u bytes, but '%s' above has "
+			       "blocks of %u",
+			       d->name, sum->limits.logical_block, up->d->name,
+			       above.limits.logical_block);
+	return 0;
+}
+
 /* What the kernel does not let happen to a live table, and what would strand those above. */
 static int may_replace(const struct riser_dm *d, const struct dm_table *t, struct riser_err *err)
 {
 	const struct riser_target_ops *old = d->live ? d->live->targets[0]->ops : NULL;
 	const struct riser_target_ops *new = t->targets[0]->ops;
 	struct riser_blk sum = { 0 };
+	int rc = 0;
 
 	if (old && old->flags & RISER_TARGET_IMMUTABLE && old != new &&
 	    !(new->flags &RISER_TARGET_WILDCARD))
 		return err_set(err, -EINVAL, "'%s': a %s target cannot be replaced by %s", d->name,
 			       old->name, new->name);
 	dm_table_sum(t, &sum);
-	list_for_each (u, &d->users, struct dm_use, link) {
-		struct riser_blk above = { 0 };
-
-		for (unsigned i = 0; i < u->table->ndevs; i++)
-			if (u->table->devs[i]->dm == d && u->table->dev_ends[i] > t->sectors)
-				return err_set(err, -EINVAL,
-					       "'%s' would have %llu sectors, but '%s' uses %llu",
-					       d->name, (unsigned long long)t->sectors,
-					       u->table->d->name,
-					       (unsigned long long)u->table->dev_ends[i]);
-		/* Its lines were aligned to smaller ones, and who has it open knows these. */
-		dm_table_sum(u->table, &above);
-		if (above.limits.logical_block < sum.limits.logical_block)
-			return err_set(err, -EINVAL,
-				       "'%s' would have logical blocks of %u bytes, but '%s' above "
-				       "has blocks of %u",
-				       d->name, sum.limits.logical_block, u->table->d->name,
-				       above.limits.logical_block);
-	}
-	return 0;
+	pthread_mutex_lock(&d->r->lock);
+	list_for_each (u, &d->users, struct dm_use, link)
+		rc = rc ? rc : suits(d, t, &sum, u->table, err);
+	pthread_mutex_unlock(&d->r->lock);
+	return rc;
 }
 
 /* The inactive table becomes the live one; the device is suspended. */
 static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 		   struct riser_err *err)
 {
-	struct dm_table *old = d->live;
+	struct dm_table *t = d->inactive;
+	bool resized = d->live && d->live->sectors != t->sectors;
 	struct dm_plan *p;
-	int rc = dm_plan_new(d->inactive, &p, err);
+	int rc = dm_plan_new(t, &p, err);
 
 	if (rc)
 		return rc;
@@ -537,13 +573,14 @@ static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 		dm_plan_put(p);
 		return rc;
 	}
-	d->live = d->inactive;
-	d->inactive = NULL;
 	set_plan(d, p);
-	dm_table_listen(d->live);
-	if (old && old->sectors != d->live->sectors)
+	pthread_mutex_lock(&d->r->lock);
+	d->inactive = NULL;
+	pthread_mutex_unlock(&d->r->lock);
+	set_slot(d, &d->live, t);
+	dm_table_listen(t);
+	if (resized)
 		blk_notify(d->b, RISER_BLK_EVENT_RESIZED);
-	drop_table(&old);
 	return 0;
 }
 
@@ -568,8 +605,7 @@ int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_n
 	if (d->suspended && (!rc || !was_suspended)) {
 		blk_at_home(d->b, x, resume, d);
 		blk_resume(d->b, x, NULL);
-		d->suspended = false;
-		list_del(&d->link);
+		set_suspended(d, false);
 		make_clear(d, x, deadline);
 	}
 	dm_control_end(d->r);
@@ -686,6 +722,7 @@ out:
 
 void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
 {
+	pthread_mutex_lock(&d->r->lock);
 	*i = (struct riser_dm_info){
 		.live = d->live,
 		.inactive = d->inactive,
@@ -697,7 +734,6 @@ void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
 		.skips = d->plan ? d->plan->nskips : 0,
 		.home = d->live && d->live->home,
 	};
-	pthread_mutex_lock(&d->r->lock);
 	strcpy(i->name, d->name);
 	strcpy(i->uuid, d->uuid);
 	i->open_count = d->b->opens;

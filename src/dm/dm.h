@@ -132,7 +132,11 @@ struct dm_plan {
 	unsigned nskips;
 };
 
-/* A mapped device. Changed under control alone, but for the event number. */
+/*
+ * A mapped device. Changed under control alone, but for the event number and for what is done when
+ * it is freed; tables, plan and the lists (but @order) under the context's lock too, so that others
+ * may look.
+ */
 struct riser_dm {
 	struct riser *r;
 	struct riser_blk *b;
@@ -201,7 +205,7 @@ void dm_table_put(struct dm_table *t);
 void dm_table_sum(const struct dm_table *t, struct riser_blk *b);
 /* Under control, when it goes live: what happens to the devices below is an event. */
 void dm_table_listen(struct dm_table *t);
-/* Under control, when it leaves its slot: the devices below are no longer used by it. */
+/* When it leaves its slot: the devices below are no longer used by it. */
 void dm_table_leave(struct dm_table *t);
 /* The line that has a sector. */
 struct riser_target *dm_table_find(const struct dm_table *t, uint64_t sector);

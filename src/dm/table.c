@@ -410,6 +410,7 @@ static int enter(struct dm_table *t, struct riser_err *err)
 	t->uses = calloc(t->ndevs ? t->ndevs : 1, sizeof(*t->uses));
 	if (!t->uses)
 		return err_set(err, -ENOMEM, "no memory for a table");
+	pthread_mutex_lock(&t->d->r->lock);
 	for (unsigned i = 0; i < t->ndevs; i++) {
 		struct riser_dm *below = t->devs[i]->dm;
 		struct dm_use *u = &t->uses[t->nuses++];
@@ -421,6 +422,7 @@ static int enter(struct dm_table *t, struct riser_err *err)
 			continue;
 		list_add_tail(&below->users, &u->link);
 	}
+	pthread_mutex_unlock(&t->d->r->lock);
 	return 0;
 }
 
@@ -527,11 +529,13 @@ void dm_table_listen(struct dm_table *t)
 
 void dm_table_leave(struct dm_table *t)
 {
-	for (unsigned i = 0; i < t->nuses; i++) {
+	pthread_mutex_lock(&t->d->r->lock);
+	for (unsigned i = 0; i < t->nuses; i++)
 		list_del(&t->uses[i].link);
+	pthread_mutex_unlock(&t->d->r->lock);
+	for (unsigned i = 0; i < t->nuses; i++)
 		if (t->uses[i].listens)
 			blk_unlisten(t->uses[i].b, &t->uses[i].listener);
-	}
 	t->nuses = 0;
 }
 
