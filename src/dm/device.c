@@ -500,17 +500,52 @@ static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 	return 0;
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/*
+ * I/O may be parked at a device that another thread suspended, and is to resume: that thread needs
+ * control. So where any is suspended, waiting is cut into slices, with a break between them.
+ */
+static uint64_t slice(struct riser *r, uint64_t deadline)
+{
+	uint64_t next = clock_now(r) + 20 * NS_PER_MS;
+	bool none;
+
+	pthread_mutex_lock(&r->lock);
+	none = list_empty(&r->dm.suspended);
+	pthread_mutex_unlock(&r->lock);
+	return none ? deadline : min_of(deadline, next);
+}
+
+/* Return: whether there is another slice. */
+static bool another_slice(struct riser *r, struct riser_exec *x, int rc, uint64_t deadline)
+{
+	uint64_t now = clock_now(r);
+
+	if (rc != -ETIMEDOUT || now >= deadline)
+		return false;
+	sync_wait_until(r, x, never, NULL, min_of(deadline, now + NS_PER_MS));
+	return clock_now(r) < deadline;
+}
+
 int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
 		     struct riser_err *err)
 {
 	uint64_t deadline = deadline_in(d->r, timeout_ns);
-	int rc = dm_control_begin(d->r, x, deadline, err);
+	int rc;
 
-	if (rc)
-		return rc;
-	if (!d->suspended)
-		rc = suspend(d, x, deadline, err);
-	dm_control_end(d->r);
+	do {
+		rc = dm_control_begin(d->r, x, deadline, err);
+		if (rc)
+			return rc;
+		if (!d->suspended)
+			rc = suspend(d, x, slice(d->r, deadline), err);
+		dm_control_end(d->r);
+	} while (another_slice(d->r, x, rc, deadline));
 	return rc;
 }
 
@@ -584,20 +619,17 @@ static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 	return 0;
 }
 
-int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
-		    struct riser_err *err)
+/* Under control. */
+static int resume_once(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		       struct riser_err *err)
 {
-	uint64_t deadline = deadline_in(d->r, timeout_ns);
-	int rc = dm_control_begin(d->r, x, deadline, err);
-	bool was_suspended;
+	bool was_suspended = d->suspended;
+	int rc = 0;
 
-	if (rc)
-		return rc;
-	was_suspended = d->suspended;
 	if (d->inactive) {
 		rc = may_replace(d, d->inactive, err);
 		if (!rc && !was_suspended)
-			rc = suspend(d, x, deadline, err);
+			rc = suspend(d, x, slice(d->r, deadline), err);
 		if (!rc)
 			rc = install(d, x, deadline, err);
 	}
@@ -608,7 +640,22 @@ int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_n
 		set_suspended(d, false);
 		make_clear(d, x, deadline);
 	}
-	dm_control_end(d->r);
+	return rc;
+}
+
+int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
+		    struct riser_err *err)
+{
+	uint64_t deadline = deadline_in(d->r, timeout_ns);
+	int rc;
+
+	do {
+		rc = dm_control_begin(d->r, x, deadline, err);
+		if (rc)
+			return rc;
+		rc = resume_once(d, x, deadline, err);
+		dm_control_end(d->r);
+	} while (another_slice(d->r, x, rc, deadline));
 	return rc;
 }
 
