@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLICE (20 * NS_PER_MS) /* see slice() */
+
 /* Control of the context. */
 
 static bool take_control(void *arg)
@@ -493,7 +495,7 @@ static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 			blk_at_home(d->b, x, resume, d);
 	}
 	if (rc) {
-		make_clear(d, x, deadline);
+		make_clear(d, x, deadline_in(d->r, SLICE));
 		return rc;
 	}
 	set_suspended(d, true);
@@ -512,7 +514,7 @@ static bool never(void *arg)
  */
 static uint64_t slice(struct riser *r, uint64_t deadline)
 {
-	uint64_t next = clock_now(r) + 20 * NS_PER_MS;
+	uint64_t next = clock_now(r) + SLICE;
 	bool none;
 
 	pthread_mutex_lock(&r->lock);

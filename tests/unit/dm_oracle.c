@@ -21,11 +21,9 @@ struct progress {
 
 static void kinds_up(void)
 {
-	static const char *const names[] = { "linear", "striped", "unstriped", "zero", "error" };
-
 	CHECK_EQ(registry_up(), 0);
 	for (unsigned i = 0; i < S_KINDS; i++)
-		kinds[i] = has_target(names[i]);
+		kinds[i] = has_target(kind_names[i]);
 }
 
 /* In a process of its own: @p says how far it came. */
@@ -100,7 +98,6 @@ TEST(a_planted_bug_is_made_small)
 	CHECK(!fails(&s, false, false));
 	script_print(&s);
 	CHECK(s.ndevs <= 2);
-	CHECK_EQ(s.nleaves, 1);
 	for (unsigned i = 0; i < s.nops; i++)
 		ios += s.ops[i].act == A_IO;
 	CHECK(s.nops <= 3 && ios >= 2);

@@ -53,8 +53,6 @@ static struct place locate_in(const struct model *m, const struct s_table *t, ui
 	while (sector >= l->len)
 		sector -= l++->len;
 	switch (l->kind) {
-	case S_LINEAR:
-		return locate(m, &l->legs[0], sector);
 	case S_STRIPED:
 		chunk = sector / l->chunk;
 		stripe = chunk % l->n;
@@ -62,10 +60,14 @@ static struct place locate_in(const struct model *m, const struct s_table *t, ui
 	case S_UNSTRIPED:
 		chunk = sector / l->chunk * l->n + l->index;
 		return locate(m, &l->legs[0], chunk * l->chunk + sector % l->chunk);
+	case S_SWITCH:
+		return locate(m, &l->legs[sector / l->chunk % l->n], sector);
 	case S_ZERO:
 		return (struct place){ .where = W_ZERO };
-	default:
+	case S_ERROR:
 		return (struct place){ .where = W_ERROR };
+	default:
+		return locate(m, &l->legs[0], sector);
 	}
 }
 

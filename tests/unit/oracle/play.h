@@ -437,7 +437,7 @@ static bool any_suspended(const struct model *m)
 static bool quiet(void)
 {
 	while (w.inflight && !any_suspended(&w.m))
-		riser_exec_poll(w.x);
+		riser_exec_wait(w.x, S);
 	return !w.inflight;
 }
 
@@ -535,7 +535,7 @@ static void play_op(const struct s_op *op)
 		submit(op);
 		break;
 	case A_POLL:
-		poll_some(1);
+		riser_exec_wait(w.x, NS_PER_MS); /* time goes on where nothing else does */
 		break;
 	case A_SUSPEND:
 		play_suspend(op->dev);
@@ -559,7 +559,7 @@ static void finish(void)
 		if (w.m.suspended[i])
 			play_resume(i);
 	while (w.inflight) /* a hang is caught by the alarm */
-		riser_exec_poll(w.x);
+		riser_exec_wait(w.x, S);
 	for (unsigned l = 0; l < w.m.s->nleaves; l++) {
 		const struct fix_leaf *d = leaves[l]->priv;
 

@@ -28,7 +28,23 @@ struct s_leg {
 	uint32_t start;
 };
 
-enum s_kind { S_LINEAR, S_STRIPED, S_UNSTRIPED, S_ZERO, S_ERROR, S_KINDS };
+/* Those from DELAY on show what they lead to, as they are made here. */
+enum s_kind {
+	S_LINEAR,
+	S_STRIPED,
+	S_UNSTRIPED,
+	S_ZERO,
+	S_ERROR,
+	S_SWITCH,
+	S_DELAY,
+	S_FLAKEY,
+	S_DUST,
+	S_FAULT,
+	S_KINDS
+};
+
+static const char *const kind_names[] = { "linear", "striped", "unstriped", "zero", "error",
+					  "switch", "delay",   "flakey",    "dust", "fault" };
 
 struct s_line {
 	enum s_kind kind;
@@ -75,7 +91,9 @@ static uint32_t table_sectors(const struct s_table *t)
 
 static unsigned line_legs(const struct s_line *l)
 {
-	return l->kind == S_STRIPED ? l->n : l->kind <= S_UNSTRIPED;
+	if (l->kind == S_STRIPED || l->kind == S_SWITCH)
+		return l->n;
+	return l->kind != S_ZERO && l->kind != S_ERROR;
 }
 
 /* How much of a leg's device a line needs from its start on. */
@@ -164,7 +182,8 @@ static bool make_leg(struct maker *m, unsigned dev, uint32_t need, struct s_leg 
 static void make_line(struct maker *m, unsigned dev, uint32_t left, struct s_line *l)
 {
 	static const enum s_kind kinds[] = { S_LINEAR,  S_LINEAR,    S_LINEAR, S_LINEAR, S_STRIPED,
-					     S_STRIPED, S_UNSTRIPED, S_ZERO,   S_ERROR };
+					     S_STRIPED, S_UNSTRIPED, S_ZERO,   S_ERROR,  S_SWITCH,
+					     S_DELAY,   S_FLAKEY,    S_DUST,   S_FAULT };
 	uint32_t unit = m->s->unit, units = left / unit, row;
 
 	*l = (struct s_line){ .kind = kinds[pick(m, array_len(kinds))] };
@@ -203,9 +222,9 @@ static void make_recut(struct maker *m, const struct s_table *from, struct s_tab
 	*t = *from;
 	for (unsigned i = 0; i < t->nlines && t->nlines < LINES; i++) {
 		struct s_line *l = &t->lines[i], *next = l + 1;
-		uint32_t row = l->kind == S_STRIPED     ? l->n * l->chunk
-			       : l->kind == S_UNSTRIPED ? l->chunk
-							: m->s->unit;
+		uint32_t row = l->kind == S_STRIPED || l->kind == S_SWITCH ? l->n * l->chunk
+			       : l->kind == S_UNSTRIPED                    ? l->chunk
+									   : m->s->unit;
 		uint32_t rows = l->len / row, cut;
 
 		if (rows < 2 || pick(m, 3) == 0)
@@ -352,13 +371,14 @@ static void script_make(struct script *s, uint64_t seed, const bool *kinds)
 
 static int text_of_line(const struct s_line *l, uint32_t begin, char *to, size_t size)
 {
-	static const char *const names[] = { "linear", "striped", "unstriped", "zero", "error" };
-	int n = snprintf(to, size, "%u %u %s", begin, l->len, names[l->kind]);
+	int n = snprintf(to, size, "%u %u %s", begin, l->len, kind_names[l->kind]);
 
 	if (l->kind == S_STRIPED)
 		n += snprintf(to + n, size - n, " %u %u", l->n, l->chunk);
 	if (l->kind == S_UNSTRIPED)
 		n += snprintf(to + n, size - n, " %u %u %u", l->n, l->chunk, l->index);
+	if (l->kind == S_SWITCH)
+		n += snprintf(to + n, size - n, " %u %u 0", l->n, l->chunk);
 	for (unsigned i = 0; i < line_legs(l); i++) {
 		bool mapped = l->legs[i].dev >= LEAVES;
 
@@ -366,6 +386,12 @@ static int text_of_line(const struct s_line *l, uint32_t begin, char *to, size_t
 			      mapped ? "dm:d" : "leaf:", l->legs[i].dev - (mapped ? LEAVES : 0),
 			      l->legs[i].start);
 	}
+	if (l->kind == S_DELAY)
+		n += snprintf(to + n, size - n, " %u", l->index);
+	if (l->kind == S_FLAKEY)
+		n += snprintf(to + n, size - n, " 1000000 0");
+	if (l->kind == S_DUST)
+		n += snprintf(to + n, size - n, " %u", l->chunk % 8 ? 512 : 4096);
 	return n;
 }
 

@@ -111,7 +111,7 @@ static bool shrink_line(struct shrinker *h, unsigned table, unsigned line)
 		l->legs[0].start = 0;
 	else if (l->kind == S_STRIPED && l->n > 1 && l->len % ((l->n - 1) * l->chunk) == 0)
 		l->legs[--l->n] = (struct s_leg){ 0 };
-	else if (l->kind == S_STRIPED || l->kind == S_UNSTRIPED)
+	else if (l->kind != S_ZERO && l->kind != S_ERROR)
 		*l = (struct s_line){ .kind = S_LINEAR, .len = l->len, .legs = { l->legs[0] } };
 	return keep(h, &try);
 }
