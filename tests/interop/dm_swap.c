@@ -76,8 +76,8 @@ static pid_t fio(void)
 		return pid;
 	execlp("fio", "fio", "--name=swap", "--ioengine=nbd", uri, "--rw=randwrite",
 	       "--bsrange=512-64k", "--iodepth=16", "--size=8M", "--loops=12", "--verify=crc32c",
-	       "--verify_fatal=1", "--verify_backlog=64", "--randrepeat=0", "--minimal",
-	       "--output=/dev/null", (char *)NULL);
+	       "--verify_fatal=1", "--verify_state_save=0", "--verify_backlog=64", "--randrepeat=0",
+	       "--minimal", "--output=/dev/null", (char *)NULL);
 	_exit(127);
 }
 
