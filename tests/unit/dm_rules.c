@@ -180,6 +180,7 @@ TEST(rule_2_a_stack_is_suspended_from_the_top_down)
 {
 	struct riser_dm *d[4];
 	struct riser_blk_channel *c;
+	uint64_t before;
 
 	SUB(up(RISER_VIRTUAL_TIME));
 	SUB(d[0] = make("d0", "0 32 linear leaf:0 0"));
@@ -196,7 +197,9 @@ TEST(rule_2_a_stack_is_suspended_from_the_top_down)
 		/* d3 skips d0, and cannot be told while its I/O is parked. */
 		CHECK_EQ(riser_dm_suspend(d[0], x, S, &err), -ETIMEDOUT);
 		CHECK_HAS(err.text, "mapped device d2");
+		before = riser_now(r);
 		CHECK_EQ(riser_dm_resume(d[round ? 1 : 2], x, S, &err), 0);
+		CHECK(riser_now(r) - before < S / 2); /* nothing is waited for */
 		CHECK_EQ(riser_dm_resume(d[round ? 2 : 1], x, S, &err), 0);
 		poll_all();
 		CHECK_EQ(ended, 1);
@@ -205,6 +208,81 @@ TEST(rule_2_a_stack_is_suspended_from_the_top_down)
 	riser_blk_channel_close(c);
 	for (unsigned i = 4; i-- > 0;)
 		CHECK_EQ(riser_dm_remove(d[i], x, &err), 0);
+	SUB(down());
+}
+
+static struct riser_dm *waited_for;
+static int waited_rc;
+
+static void *suspend_main(void *arg)
+{
+	struct riser_err e;
+
+	waited_rc = riser_dm_suspend(waited_for, NULL, 60 * S, &e);
+	return NULL;
+}
+
+/* Who suspends waits for I/O that is parked at a device which another thread is to resume. */
+TEST(rule_2_who_resumes_has_its_turn)
+{
+	struct riser_blk_channel *c;
+	struct riser_dm *low;
+	pthread_t thread;
+
+	SUB(up(0));
+	SUB(low = make("low", "0 32 linear leaf:0 0"));
+	SUB(waited_for = make("top", "0 32 linear dm:low 0"));
+	SUB(c = way(waited_for));
+	for (unsigned i = 0; i < 10; i++) {
+		alarm(30);
+		ended = 0;
+		CHECK_EQ(riser_dm_suspend(low, x, S, &err), 0);
+		start(c, RISER_BLK_READ, 0, 4);
+		CHECK_EQ(pthread_create(&thread, NULL, suspend_main, NULL), 0);
+		usleep(i * 3000);
+		CHECK_EQ(riser_dm_resume(low, x, 20 * S, &err), 0);
+		while (!ended)
+			riser_exec_wait(x, TIME_NEVER);
+		pthread_join(thread, NULL);
+		CHECK_EQ(waited_rc, 0);
+		CHECK_EQ(riser_dm_resume(waited_for, x, S, &err), 0);
+	}
+	riser_blk_channel_close(c);
+	CHECK_EQ(riser_dm_remove(waited_for, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(low, x, &err), 0);
+	SUB(down());
+}
+
+static void *open_main(void *arg)
+{
+	struct riser_err e;
+	struct riser_blk *b;
+
+	for (unsigned i = 0; i < 300; i++) {
+		if (riser_blk_open(r, "table:0 32 linear dm:low 0", RISER_BLK_RDWR, &b, &e))
+			fix_broken("%s", e.text);
+		else
+			riser_blk_close(b);
+	}
+	return NULL;
+}
+
+/* Devices that are freed by one thread while another walks what is above. */
+TEST(devices_without_a_name_come_and_go)
+{
+	pthread_t thread;
+	struct riser_dm *low;
+
+	SUB(up(0));
+	SUB(low = make("low", "0 32 linear leaf:0 0"));
+	CHECK_EQ(pthread_create(&thread, NULL, open_main, NULL), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		CHECK_EQ(riser_dm_suspend(low, x, 60 * S, &err), 0);
+		CHECK_EQ(skips(low), 0);
+		CHECK_EQ(riser_dm_resume(low, x, 60 * S, &err), 0);
+	}
+	pthread_join(thread, NULL);
+	CHECK_EQ(riser_dm_remove(low, x, &err), 0);
 	SUB(down());
 }
 
@@ -479,6 +557,7 @@ TEST(a_ladder_has_many_ways_and_is_walked_once)
 TEST_MAIN(CASE(rule_1_nobody_skips_who_is_suspended),
 	  CASE(rule_2_parked_io_is_named_and_the_gate_reopens),
 	  CASE(rule_2_a_stack_is_suspended_from_the_top_down),
+	  CASE(rule_2_who_resumes_has_its_turn), CASE(devices_without_a_name_come_and_go),
 	  CASE(rule_3_two_owners_swap_in_one_stack),
 	  CASE(rule_3_inside_a_completion_the_answer_is_edeadlk),
 	  CASE(rule_4_only_an_owner_with_io_in_flight_is_needed), CASE(a_flush_reaches_each_leaf),
