@@ -31,6 +31,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 	list_init(&r->spaces);
 	list_init(&r->dm.plugins);
 	list_init(&r->dm.suspended);
+	list_init(&r->dm.opening);
 	r->membarrier = !(flags & RISER_NO_MEMBARRIER) && membarrier_register();
 	if (clock_init(&r->clock, flags & RISER_VIRTUAL_TIME))
 		goto fail;

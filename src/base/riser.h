@@ -60,6 +60,7 @@ struct riser {
 		void *names;           /* tree of struct riser_dm, see dm/device.c */
 		struct list plugins;   /* struct dm_plugin, see dm/plugin.c */
 		struct list suspended; /* struct riser_dm */
+		struct list opening;   /* tables, see dm/source.c */
 		uint64_t walks;        /* down through tables; see dm/table.c */
 		pthread_t holder;      /* whose control operation is under way */
 		unsigned held;         /* how often, it may nest; 0: nobody's */

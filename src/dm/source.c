@@ -16,6 +16,45 @@
 #include <string.h>
 
 #define TABLE_MAX (1u << 30)
+#define DEPTH_MAX 100 /* of tables in tables; each level costs stack */
+
+/* A table that a thread is opening, and with it those that it names. */
+struct opening {
+	struct list link; /* in struct riser.dm.opening */
+	pthread_t thread;
+	const char *rest;
+};
+
+/* A file with a table may name itself. */
+static int enter(struct riser *r, struct opening *o, struct riser_err *err)
+{
+	unsigned depth = 0;
+	bool loops = false;
+
+	o->thread = pthread_self();
+	pthread_mutex_lock(&r->lock);
+	list_for_each (other, &r->dm.opening, struct opening, link) {
+		if (!pthread_equal(other->thread, o->thread))
+			continue;
+		depth++;
+		loops |= !strcmp(other->rest, o->rest);
+	}
+	if (!loops && depth < DEPTH_MAX)
+		list_add_tail(&r->dm.opening, &o->link);
+	pthread_mutex_unlock(&r->lock);
+	if (loops)
+		return err_set(err, -ELOOP, "table:%s would contain itself", o->rest);
+	if (depth == DEPTH_MAX)
+		return err_set(err, -ELOOP, "more than %d tables in tables", DEPTH_MAX);
+	return 0;
+}
+
+static void leave(struct riser *r, struct opening *o)
+{
+	pthread_mutex_lock(&r->lock);
+	list_del(&o->link);
+	pthread_mutex_unlock(&r->lock);
+}
 
 /* A device without a name, with a live table. */
 static int open_table(struct riser *r, const char *text, uint32_t flags, struct riser_blk **out,
@@ -71,18 +110,20 @@ static int table_open(struct riser *r, const struct uri *u, uint32_t flags, stru
 		      struct riser_err *err)
 {
 	static const char *const none[] = { NULL };
-	char *text;
+	struct opening o = { .rest = u->rest };
+	char *text = NULL;
 	int rc = uri_check_keys(u, none, err);
 
+	if (!rc)
+		rc = enter(r, &o, err);
 	if (rc)
 		return rc;
-	if (u->rest[0] != '@')
-		return open_table(r, u->rest, flags, out, err);
-	rc = read_file(u->rest + 1, &text, err);
-	if (rc)
-		return rc;
-	rc = open_table(r, text, flags, out, err);
+	if (u->rest[0] == '@')
+		rc = read_file(u->rest + 1, &text, err);
+	if (!rc)
+		rc = open_table(r, text ? text : u->rest, flags, out, err);
 	free(text);
+	leave(r, &o);
 	return rc;
 }
 

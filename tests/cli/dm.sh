@@ -25,6 +25,17 @@ an_error_has_its_place()
 	says 4 '*no-such-file*' info table:@no-such-file
 }
 
+a_table_does_not_contain_itself()
+{
+	local deep=mem:1M
+
+	printf '0 8 linear table:@one 0' >two
+	printf '0 8 linear table:@two 0' >one
+	says 1 '*table:@one would contain itself' info table:@one
+	for _ in {1..120}; do deep="[table:0 8 linear $deep 0]"; done
+	says 1 '*line 1, column 13*' info "table:0 8 linear $deep 0"
+}
+
 check_finds_nothing()
 {
 	[ "$("$riser" dm check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 8')" = 'nothing to complain of' ]
@@ -83,6 +94,7 @@ targets_are_listed()
 
 try 'a table is a device' a_table_is_a_device
 try 'an error has its place' an_error_has_its_place
+try 'a table does not contain itself' a_table_does_not_contain_itself
 try 'check finds nothing' check_finds_nothing
 try 'check finds mistakes, with a caret' check_finds
 try 'explain tells where I/O goes' explains
