@@ -65,12 +65,15 @@ struct dm_notes {
 	unsigned ntargets;
 };
 
+#define NO_DEV (~0u)
+
 struct dm_table {
 	struct riser_dm *d;
 	const struct dm_parser *parser; /* while it is made */
 	struct dm_notes *notes;         /* or NULL */
 	uint32_t refs;                  /* atomic; the device and the plans */
 	struct riser_target **targets;
+	unsigned *firsts; /* of each target: the first device that it named, or NO_DEV */
 	unsigned ntargets;
 	struct dm_dev **devs;
 	uint64_t *dev_ends; /* how much of it the table needs, in sectors */

@@ -74,12 +74,19 @@ static int striped(const struct walk *w, const struct dm_table *table, const str
 	return rc;
 }
 
+/* Which of its devices a target goes to, nobody knows: the first stands for them. */
+static const struct dm_dev *some_dev(const struct dm_table *table, const struct riser_target *t)
+{
+	unsigned dev = table->firsts[dm_table_line(table, t->begin)];
+
+	return dev == NO_DEV ? NULL : table->devs[dev];
+}
+
 static int opaque(const struct walk *w, const struct dm_table *table, const struct riser_target *t,
 		  const struct riser_target_shape *s, unsigned depth, uint64_t sector,
 		  uint64_t count)
 {
-	/* Which of its devices, nobody knows: the first stands for them. */
-	unsigned dev = s->nlegs ? s->legs->dev : 0;
+	const struct dm_dev *dev = s->nlegs ? table->devs[s->legs->dev] : some_dev(table, t);
 	uint64_t n, at;
 	int rc = 0;
 
@@ -88,8 +95,7 @@ static int opaque(const struct walk *w, const struct dm_table *table, const stru
 						  : count;
 		n = min_of(n, count);
 		at = s->nlegs ? s->legs->start + (sector - t->begin) : 0;
-		rc = part(w, t, depth, sector, n, table->ndevs ? table->devs[dev] : NULL, at,
-			  s->nlegs);
+		rc = part(w, t, depth, sector, n, dev, at, s->nlegs);
 	}
 	return rc;
 }
@@ -128,7 +134,7 @@ static int flush_line(const struct walk *w, const struct dm_table *table,
 	for (unsigned i = 0; !rc && i < s.nlegs; i++)
 		rc = part(w, t, depth, t->begin, 0, table->devs[s.legs[i].dev], 0, true);
 	for (unsigned i = s.nlegs; !rc && s.kind == RISER_TARGET_OPAQUE && i < t->num_flush; i++)
-		rc = part(w, t, depth, t->begin, 0, table->ndevs ? table->devs[0] : NULL, 0, false);
+		rc = part(w, t, depth, t->begin, 0, some_dev(table, t), 0, false);
 	return rc;
 }
 

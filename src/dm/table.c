@@ -184,8 +184,12 @@ int riser_args_dev(struct riser_args *a, struct riser_target *t, unsigned *dev,
 		   struct riser_err *err)
 {
 	const char *word = riser_args_word(a, "a device", err);
+	struct dm_table *table = table_of(t);
+	int rc = word ? table_dev(table, word, dev, err) : -EINVAL;
 
-	return word ? table_dev(table_of(t), word, dev, err) : -EINVAL;
+	if (!rc && table->firsts[table->ntargets - 1] == NO_DEV)
+		table->firsts[table->ntargets - 1] = *dev;
+	return rc;
 }
 
 int riser_args_range(struct riser_args *a, struct riser_target *t, uint64_t len, unsigned *dev,
@@ -285,7 +289,8 @@ static int line(struct dm_parser *p, struct dm_table *t)
 	struct riser_target *n;
 	int rc;
 
-	if (grow((void **)&t->targets, t->ntargets, sizeof(struct riser_target *)))
+	if (grow((void **)&t->targets, t->ntargets, sizeof(struct riser_target *)) ||
+	    grow((void **)&t->firsts, t->ntargets, sizeof(*t->firsts)))
 		return err_set(p->err, -ENOMEM, "no memory for a table");
 	n = calloc(1, sizeof(*n));
 	if (!n)
@@ -297,6 +302,7 @@ static int line(struct dm_parser *p, struct dm_table *t)
 		free(n);
 		return rc;
 	}
+	t->firsts[t->ntargets] = NO_DEV;
 	t->targets[t->ntargets++] = n;
 	if (t->notes) {
 		if (grow((void **)&t->notes->targets, t->notes->ntargets,
@@ -556,6 +562,7 @@ void dm_table_put(struct dm_table *t)
 		dm_dev_put(t->d->r, t->devs[i]);
 	dm_lines_free(t);
 	free(t->targets);
+	free(t->firsts);
 	free(t->devs);
 	free(t->dev_ends);
 	free(t->uses);

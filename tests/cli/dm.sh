@@ -82,6 +82,10 @@ explains()
 		1 +2 linear -> table:0 16 linear mem:1M 3 sector 9
 		    9 +2 linear -> mem:1M sector 12 *
 	END
+	diff - <("$riser" dm explain $'0 8 linear mem:1M 0\n8 8 delay mem:2M 0 5' 4) <<-END
+		4 +4 linear -> mem:1M sector 4 *
+		8 +4 delay -> decides by itself (mem:2M, …)
+	END
 	says 2 '*unknown operation*' dm explain "$table" 0 frob
 	says 2 '*beyond the end*' dm explain "$table" 63
 }
