@@ -452,6 +452,103 @@ TEST(close_without_a_flush)
 	SUB(down());
 }
 
+/* What a sector may hold after a cut: what it held when it was last flushed, or what came since. */
+struct maybe {
+	unsigned n;
+	int64_t who[32]; /* the last is what is read */
+};
+
+static struct maybe model[SECTORS];
+
+static void wrote(unsigned sector, unsigned count, int64_t who)
+{
+	for (unsigned i = sector; i < sector + count; i++)
+		model[i].who[model[i].n++] = who;
+}
+
+static void flushed(unsigned sector, unsigned count)
+{
+	for (unsigned i = sector; i < sector + count; i++)
+		model[i] = (struct maybe){ 1, { model[i].who[model[i].n - 1] } };
+}
+
+static bool full(void)
+{
+	for (unsigned i = 0; i < SECTORS; i++)
+		if (model[i].n == array_len(model[i].who))
+			return true;
+	return false;
+}
+
+/* Return: whether all that is read is what was written. */
+static bool reads_well(unsigned sector, unsigned count)
+{
+	if (dm_rw(&top, RISER_BLK_READ, sector, count, buf) != RISER_BLK_OK)
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		if (who_in(buf + 64 * i, sector + i) !=
+		    model[sector + i].who[model[sector + i].n - 1])
+			return false;
+	return true;
+}
+
+static void cut_and_look(void)
+{
+	CHECK_HAS(say(cut, "cut"), " of ");
+	CHECK_STR(say(cut, "restore"), "");
+	CHECK_EQ(dm_rw(&top, RISER_BLK_READ, 0, SECTORS, buf), RISER_BLK_OK);
+	for (unsigned i = 0; i < SECTORS; i++) {
+		int64_t who = who_in(buf + 64 * i, i);
+		bool may = false;
+
+		for (unsigned k = 0; k < model[i].n; k++)
+			may |= model[i].who[k] == who;
+		CHECK(may);
+		/* What survived is on its way down already: a second cut does not touch it. */
+		model[i] = (struct maybe){ 1, { who } };
+	}
+}
+
+TEST(anything_at_random)
+{
+	uint64_t random = 1;
+
+	SUB(up("64K 1 seed=9"));
+	for (unsigned i = 0; i < SECTORS; i++)
+		model[i] = (struct maybe){ 1, { 0 } };
+	for (unsigned who = 1; who < 20000; who++) {
+		unsigned sector, count, what;
+
+		random = random * 6364136223846793005 + 1442695040888963407;
+		sector = (unsigned)(random >> 40) % SECTORS;
+		count = 1 + (unsigned)(random >> 33) % min_of(SECTORS - sector, 24u);
+		what = (unsigned)(random >> 56) % 32;
+		if (what < 14) {
+			CHECK_EQ(put(sector, count, who, 0), RISER_BLK_OK);
+			wrote(sector, count, who);
+		} else if (what < 17) {
+			CHECK_EQ(put(sector, count, who, RISER_BLK_FUA), RISER_BLK_OK);
+			wrote(sector, count, who);
+			flushed(sector, count);
+		} else if (what < 20) {
+			CHECK_EQ(dm_rw(&top, RISER_BLK_WRITE_ZEROES, sector, count, NULL),
+				 RISER_BLK_OK);
+			wrote(sector, count, 0);
+		} else if (what < 30) {
+			CHECK(reads_well(sector, count));
+		} else if (what == 30) {
+			SUB(cut_and_look());
+		}
+		if (what == 31 || full()) {
+			CHECK_EQ(flush(), RISER_BLK_OK);
+			flushed(0, SECTORS);
+		}
+	}
+	CHECK(reads_well(0, SECTORS));
+	SUB(down());
+}
+
 TEST_MAIN(CASE(mistakes), CASE(status_and_messages), CASE(the_cache), CASE(flush_and_fua),
 	  CASE(bounded), CASE(cuts), CASE(cut_in_the_middle), CASE(a_read_beside_its_write),
-	  CASE(errors_below), CASE(suspend), CASE(close_behind_a_cut), CASE(close_without_a_flush))
+	  CASE(errors_below), CASE(suspend), CASE(close_behind_a_cut), CASE(close_without_a_flush),
+	  CASE(anything_at_random))
