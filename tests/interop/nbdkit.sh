@@ -19,13 +19,28 @@ size=$((64 << 20))
 nvme='model:nvme?backing=nvme.img&block=4096'
 truncate -s $size disk.img nvme.img
 head -c $size /dev/urandom >data
-# Sanitizers want to be the first library of a program, and the program is not ours.
+# Sanitizers want to be the first library of a program, and the program is not ours. The plugin is
+# loaded with them, so that it stays, and their reports can name it.
 preload=$(ldd "$plugin" | awk '/lib[at]san/ { print $3 }')
+[ -z "$preload" ] || preload+=" $plugin"
 
 # kit OPTION…: nbdkit; what it says goes to the file "said"
 kit()
 {
-	LD_PRELOAD=$preload timeout 120 nbdkit "$@" 2>said
+	local code=0
+
+	LD_PRELOAD=$preload timeout 120 nbdkit "$@" 2>said || code=$?
+	# nbdkit itself leaks a little; what counts is what has a line with riser in it.
+	if grep -qE 'Sanitizer:|runtime error:' said && grep -qE '(#[0-9]+ .*|error:.*)riser' said; then
+		cat said >>complaints
+	fi
+	return $code
+}
+
+# Its status is the command's, whatever a sanitizer found at its end.
+nothing_to_complain()
+{
+	[ ! -s complaints ] || { cat complaints; return 1; }
 }
 
 # served COMMAND DEVICE [OPTION|PARAMETER…]: with the device at $uri
@@ -246,4 +261,5 @@ if [ -z "$preload" ]; then
 	try 'TLS with a shared key' tls
 	try 'no such file' says 'cannot open missing.img: No such file or directory' missing.img
 fi
+try 'no sanitizer complains' nothing_to_complain
 tap_end
