@@ -296,6 +296,10 @@ RISER_API int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, 
  *
  * Called by its owner; by any thread where nothing was ever submitted to the channel. What only
  * the owner may free goes at the owner's next poll then, or when its executor is freed.
+ *
+ * Where the owner runs the device for others and this was his last channel on it, another one takes
+ * over: this waits for their I/O that is in flight, a few seconds at most. What is left then, or
+ * inside a completion, goes in the owner's later polls, or when its executor is freed.
  */
 RISER_API void riser_blk_channel_close(struct riser_blk_channel *c);
 

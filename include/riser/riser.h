@@ -175,7 +175,8 @@ RISER_API int riser_exec_new(struct riser *r, struct riser_exec **out, struct ri
  * @x: the executor, or NULL; everything that belongs to it must have been closed
  *
  * Work that was posted to it and has not run yet runs here. Where other executors' channels share
- * a queue pair of its, this polls until they are closed.
+ * a queue pair of its, this polls until they are closed; where it runs a device for them, until
+ * another one does.
  */
 RISER_API void riser_exec_free(struct riser_exec *x);
 
