@@ -267,7 +267,11 @@ static int head(struct dm_parser *p, struct dm_table *t, struct riser_target *n)
 						     : "lines overlap: sector %llu is expected",
 			       (unsigned long long)t->sectors);
 	}
-	if (parse_u64(p->words[1], &n->len) || !n->len || n->len > LEN_MAX - n->begin) {
+	if (parse_u64(p->words[1], &n->len)) {
+		blame(p, 1);
+		return err_set(p->err, -EINVAL, "'%s' is no number of sectors", p->words[1]);
+	}
+	if (!n->len || n->len > LEN_MAX - n->begin) {
 		blame(p, 1);
 		return err_set(p->err, -EINVAL,
 			       n->len ? "'%s' is no length in sectors that fits a device"

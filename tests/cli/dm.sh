@@ -56,6 +56,7 @@ check_finds()
 	check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 4' '             ^~~~~~' 'two writers'
 	check '0 8 linear mem:1M 2045' '                    ^~~~' 'too small'
 	check '0 8 linear [mem:1M?block=4096] 4' '                                 ^' 'logical blocks'
+	check '0 4K zero' '    ^~' "'4K' is no number of sectors"
 	check '0 8 error more' '            ^~~~' 'one argument too many'
 	printf '0 8 zerro' | { ! "$riser" dm check - 2>out; }
 	grep -qx '      ^~~~~' out
