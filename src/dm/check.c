@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct check {
 	struct dm_table *t;
@@ -33,9 +34,10 @@ static void finding(struct check *c, const struct riser_dm_where *where, const c
 static int by_place(const void *a, const void *b)
 {
 	const struct dm_range *x = a, *y = b;
+	int rc = strcmp(x->identity, y->identity);
 
-	if (x->dev != y->dev)
-		return x->dev < y->dev ? -1 : 1;
+	if (rc)
+		return rc;
 	if (x->start != y->start)
 		return x->start < y->start ? -1 : 1;
 	return x->where.line < y->where.line ? -1 : x->where.line > y->where.line;
@@ -49,14 +51,15 @@ static void overlaps(struct check *c)
 	qsort(r, c->notes.nranges, sizeof(*r), by_place);
 	for (unsigned i = 1, last = 0; i < c->notes.nranges; i++) {
 		uint64_t end = r[last].start + r[last].len;
+		bool same = !strcmp(r[i].identity, r[last].identity);
 
-		if (r[i].dev == r[last].dev && r[i].start < end)
+		if (same && r[i].start < end)
 			finding(c, &r[i].where,
 				"two writers: sectors %llu to %llu of %s are mapped by line %u too",
 				(unsigned long long)r[i].start,
 				(unsigned long long)min_of(end, r[i].start + r[i].len) - 1,
 				c->t->devs[r[i].dev]->uri, r[last].where.line);
-		if (r[i].dev != r[last].dev || r[i].start + r[i].len > end)
+		if (!same || r[i].start + r[i].len > end)
 			last = i;
 	}
 }

@@ -54,6 +54,7 @@ struct dm_use {
 /* A range of a device that a line names; noted for dm_check() alone. */
 struct dm_range {
 	unsigned target, dev;
+	const char *identity; /* the device's, or its URI */
 	uint64_t start, len;
 	struct riser_dm_where where;
 };

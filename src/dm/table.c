@@ -109,6 +109,7 @@ static struct dm_table *table_of(const struct riser_target *t)
 /* The range is needed. @word: of the arguments, that names the device. */
 static int need(struct dm_table *t, unsigned dev, uint64_t start, uint64_t len, unsigned word)
 {
+	const struct dm_dev *v = t->devs[dev];
 	struct dm_notes *n = t->notes;
 
 	t->dev_ends[dev] = max_of(t->dev_ends[dev], start + len);
@@ -116,11 +117,13 @@ static int need(struct dm_table *t, unsigned dev, uint64_t start, uint64_t len, 
 		return 0;
 	if (grow((void **)&n->ranges, n->nranges, sizeof(*n->ranges)))
 		return -ENOMEM;
-	n->ranges[n->nranges++] = (struct dm_range){ .target = t->ntargets - 1,
-						     .dev = dev,
-						     .start = start,
-						     .len = len,
-						     .where = where_of(t->parser, 3 + word) };
+	n->ranges[n->nranges++] =
+		(struct dm_range){ .target = t->ntargets - 1,
+				   .dev = dev,
+				   .identity = v->b->identity ? v->b->identity : v->uri,
+				   .start = start,
+				   .len = len,
+				   .where = where_of(t->parser, 3 + word) };
 	return 0;
 }
 

@@ -54,6 +54,8 @@ check_finds()
 {
 	check $'0 8 linear mem:1M 0\n9 8 linear mem:1M 8' '  ^' 'gap in table'
 	check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 4' '             ^~~~~~' 'two writers'
+	truncate -s 1M once
+	check $'0 8 linear once 0\n8 8 linear file:./once 4' '             ^~~~~~~~~~~' 'two writers'
 	check '0 8 linear mem:1M 2045' '                    ^~~~' 'too small'
 	check '0 8 linear [mem:1M?block=4096] 4' '                                 ^' 'logical blocks'
 	check '0 4K zero' '    ^~' "'4K' is no number of sectors"
