@@ -43,6 +43,17 @@ static int by_place(const void *a, const void *b)
 	return x->where.line < y->where.line ? -1 : x->where.line > y->where.line;
 }
 
+/* A target that decides by itself may name a device for each of its ways, as delay does. */
+static bool own_ways(const struct check *c, const struct dm_range *x, const struct dm_range *y)
+{
+	const struct riser_target *t = c->t->targets[x->target];
+	struct riser_target_shape s = { 0 };
+
+	if (t->ops->shape)
+		t->ops->shape(t, &s);
+	return x->target == y->target && s.kind == RISER_TARGET_OPAQUE;
+}
+
 /* What two lines map, two may write. */
 static void overlaps(struct check *c)
 {
@@ -53,7 +64,7 @@ static void overlaps(struct check *c)
 		uint64_t end = r[last].start + r[last].len;
 		bool same = !strcmp(r[i].identity, r[last].identity);
 
-		if (same && r[i].start < end)
+		if (same && !own_ways(c, &r[i], &r[last]) && r[i].start < end)
 			finding(c, &r[i].where,
 				"two writers: sectors %llu to %llu of %s are mapped by line %u too",
 				(unsigned long long)r[i].start,

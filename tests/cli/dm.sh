@@ -38,7 +38,9 @@ a_table_does_not_contain_itself()
 
 check_finds_nothing()
 {
-	[ "$("$riser" dm check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 8')" = 'nothing to complain of' ]
+	says 0 '' dm check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 8'
+	[ "$(cat out)" = 'nothing to complain of' ]
+	says 0 '' dm check '0 8 delay mem:1M 0 5 mem:1M 0 20'
 }
 
 # check TABLE LINE-WITH-CARET SENTENCE
