@@ -46,7 +46,7 @@ struct riser_dm_where {
 /**
  * riser_dm_create - make a mapped device, with no table yet
  * @r: the context
- * @name: at most 127 bytes, without '/'; NULL: none, and "dm:" does not reach it
+ * @name: at most 127 bytes, without '/' and blanks; NULL: none, and "dm:" does not reach it
  * @uuid: at most 128 bytes; NULL or "": none
  * @flags: RISER_DM_READONLY, RISER_DM_OPAQUE
  * @out: the device; take it away with riser_dm_remove()
