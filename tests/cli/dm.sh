@@ -40,6 +40,10 @@ check_finds_nothing()
 {
 	says 0 '' dm check $'0 8 linear mem:1M 0\n8 8 linear mem:1M 8'
 	[ "$(cat out)" = 'nothing to complain of' ]
+	printf '0 8 zero' >zeroes
+	says 0 '' dm check table:@zeroes
+	says 0 '' dm check 'table:0 8 zero'
+	says 4 '*no-such-file: *' dm check 'table:@no-such-file'
 	says 0 '' dm check '0 8 delay mem:1M 0 5 mem:1M 0 20'
 }
 

@@ -34,13 +34,17 @@ static int read_all(struct cli *c, FILE *f, const char *name, char **out)
 
 int dm_read_table(struct cli *c, const char *arg, char **out)
 {
+	bool uri = !strncmp(arg, "table:", 6), file;
 	FILE *f;
 	int rc;
 
 	if (!strcmp(arg, "-"))
 		return read_all(c, stdin, "standard input", out);
-	f = fopen(arg, "r");
-	if (!f && strchr(arg, ' ')) {
+	arg += uri ? 6 : 0;
+	file = uri && arg[0] == '@';
+	arg += file;
+	f = uri && !file ? NULL : fopen(arg, "r");
+	if (!f && !file && (uri || strchr(arg, ' '))) {
 		*out = strdup(arg);
 		return *out ? CLI_OK : cli_fail(c, CLI_FAILED, "no memory for a table");
 	}
