@@ -59,7 +59,8 @@ static void overlaps(struct check *c)
 {
 	struct dm_range *r = c->notes.ranges;
 
-	qsort(r, c->notes.nranges, sizeof(*r), by_place);
+	if (r)
+		qsort(r, c->notes.nranges, sizeof(*r), by_place);
 	for (unsigned i = 1, last = 0; i < c->notes.nranges; i++) {
 		uint64_t end = r[last].start + r[last].len;
 		bool same = !strcmp(r[i].identity, r[last].identity);
