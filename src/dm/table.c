@@ -365,18 +365,20 @@ static int words_of(struct dm_parser *p, const char *from, size_t len)
 
 static int parse(struct dm_parser *p, struct dm_table *t)
 {
-	const char *s = p->text;
+	const char *s = p->text, *end = s + strlen(s), *stop;
 
-	while (*s) {
-		size_t len = strcspn(s, "\n");
-		int rc = words_of(p, s, len);
+	for (; s < end; s = stop + (stop < end)) {
+		int rc;
+
+		stop = memchr(s, '\n', (size_t)(end - s));
+		stop = stop ? stop : end;
+		rc = words_of(p, s, (size_t)(stop - s));
 
 		p->number++;
 		if (!rc && p->nwords && p->words[0][0] != '#')
 			rc = line(p, t);
 		if (rc)
 			return rc;
-		s += len + (s[len] != 0);
 	}
 	if (t->ntargets)
 		return 0;
