@@ -38,7 +38,8 @@ int cli_exit_of(int err)
 }
 
 /* As an object of one line. Standard output may hold what was done before the failure. */
-static void print_json(const struct cli *c, int code, const char *fmt, va_list ap)
+static __attribute__((format(printf, 3, 0))) void print_json(const struct cli *c, int code,
+							     const char *fmt, va_list ap)
 {
 	char text[4096];
 	struct json j;
@@ -53,7 +54,8 @@ static void print_json(const struct cli *c, int code, const char *fmt, va_list a
 	json_end(&j);
 }
 
-static void print_text(const struct cli *c, const char *fmt, va_list ap)
+static __attribute__((format(printf, 2, 0))) void print_text(const struct cli *c, const char *fmt,
+							     va_list ap)
 {
 	fprintf(stderr, "riser%s%s: ", *c->verb ? " " : "", c->verb);
 	vfprintf(stderr, fmt, ap);

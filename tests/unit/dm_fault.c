@@ -36,7 +36,7 @@ static void start(struct dm_way *w, enum riser_blk_op op, uint64_t sector, unsig
 	struct riser_blk_io *io = riser_blk_io_get(w->c);
 
 	*g = (struct going){ 0 };
-	io->op = op;
+	io->op = (uint8_t)op;
 	io->flags = flags;
 	io->sector = sector;
 	io->count = count;

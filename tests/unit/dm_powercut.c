@@ -81,7 +81,7 @@ static void start(enum riser_blk_op op, uint64_t sector, unsigned count, uint8_t
 	struct riser_blk_io *io = riser_blk_io_get(top.c);
 
 	g->ended = false;
-	io->op = op;
+	io->op = (uint8_t)op;
 	io->flags = flags;
 	io->sector = sector;
 	io->count = count;
