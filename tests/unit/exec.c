@@ -2,11 +2,13 @@
 /* Copyright (c) 2026 The riser authors */
 #include "base/exec.h"
 #include "../tap.h"
+#include "base/barrier.h"
 #include "base/event.h"
 #include "base/riser.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 
 static struct riser_err err;
 
@@ -71,9 +73,14 @@ struct poster {
 static void *post_all(void *arg)
 {
 	struct poster *p = arg;
+	size_t last = array_len(p->items) - 1;
 
-	for (size_t i = 0; i < array_len(p->items); i++)
+	for (size_t i = 0; i < last; i++)
 		riser_exec_post(p->x, &p->items[i].work);
+	/* The last one to somebody who sleeps, or is about to. */
+	while (!p->x->r->clock.is_virtual && !load_acquire(&p->x->sleeping))
+		sched_yield();
+	riser_exec_post(p->x, &p->items[last].work);
 	return NULL;
 }
 
