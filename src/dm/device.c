@@ -338,7 +338,7 @@ static void gather(struct riser_dm *d, struct list *order)
 
 		if (up->live != u->table || !list_empty(&up->order) || !blk_try_get(up->b))
 			continue;
-		list_add(order, &up->order); /* for now: who is there is not entered again */
+		list_add(order, &up->order); /* entered, so that no other way leads here again */
 		gather(up, order);
 		list_del(&up->order);
 		list_add(order, &up->order);
