@@ -221,6 +221,48 @@ RISER_API void riser_exec_leave(struct riser_exec *x);
  */
 RISER_API void riser_exec_post(struct riser_exec *x, struct riser_work *work);
 
+#define RISER_WATCH_IN  1u
+#define RISER_WATCH_OUT 2u
+
+/**
+ * struct riser_watch - a descriptor that an executor looks at
+ * @fd: the descriptor; stays the caller's
+ * @ready: called from riser_exec_poll() and riser_exec_wait(), as often as it is ready;
+ *	@events is RISER_WATCH_IN, RISER_WATCH_OUT or both, and both on an error or hang-up. It may
+ *	unwatch this and others. NULL: the descriptor only ends a sleep
+ */
+struct riser_watch {
+	int fd;
+	void (*ready)(struct riser_watch *w, uint32_t events);
+};
+
+/**
+ * riser_exec_watch - have an executor look at a descriptor of the caller's
+ * @x: the executor, by the thread that runs it
+ * @w: must live until riser_exec_unwatch()
+ * @events: RISER_WATCH_IN, RISER_WATCH_OUT or both
+ *
+ * Return: 0, -EEXIST when @x watches the descriptor already, or what the kernel said.
+ */
+RISER_API int riser_exec_watch(struct riser_exec *x, struct riser_watch *w, uint32_t events);
+
+/**
+ * riser_exec_watch_mod - look for something else from now on
+ * @x: the executor
+ * @w: a watch that is being looked at
+ * @events: as in riser_exec_watch(); 0 for errors alone
+ *
+ * Return: 0, or what the kernel said.
+ */
+RISER_API int riser_exec_watch_mod(struct riser_exec *x, struct riser_watch *w, uint32_t events);
+
+/**
+ * riser_exec_unwatch - look at a descriptor no more
+ * @x: the executor
+ * @w: not touched any more when this returns; unwatch before you close its descriptor
+ */
+RISER_API void riser_exec_unwatch(struct riser_exec *x, struct riser_watch *w);
+
 /**
  * riser_exec_fd - a descriptor that becomes readable when riser_exec_poll() has work
  * @x: the executor; the descriptor stays its own

@@ -7,6 +7,7 @@
 #ifndef BASE_EVENT_H
 #define BASE_EVENT_H
 
+#include <riser/riser.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,12 +18,9 @@ void event_signal(int fd);
 /* Make it unreadable, without waiting. Return: true when it was signalled. */
 bool event_ack(int fd);
 
-#define WAITSET_IN  1u
-#define WAITSET_OUT 2u
-
 struct waitset_event {
 	void *user;
-	uint32_t events; /* WAITSET_IN, WAITSET_OUT; both on error and hang-up */
+	uint32_t events; /* RISER_WATCH_IN, RISER_WATCH_OUT; both on error and hang-up */
 };
 
 /* Return: a descriptor that is readable while any watched descriptor is ready, or -errno. */
@@ -30,9 +28,10 @@ int waitset_new(void);
 int waitset_add(int set, int fd, uint32_t events, void *user);
 int waitset_mod(int set, int fd, uint32_t events, void *user);
 void waitset_del(int set, int fd);
-/* Without waiting. Return: how many of @ev were filled. */
-int waitset_poll(int set, struct waitset_event *ev, int max);
-/* Wait until @set is readable, at most @timeout_ns (TIME_NEVER: for ever). */
-void waitset_sleep(int set, uint64_t timeout_ns);
+/*
+ * Wait until a watched descriptor is ready, at most @timeout_ns (0: not at all; TIME_NEVER: for
+ * ever), and tell what is. A signal may end it early. Return: how many of @ev were filled.
+ */
+int waitset_wait(int set, struct waitset_event *ev, int max, uint64_t timeout_ns);
 
 #endif

@@ -85,9 +85,9 @@ static int watch(int set, int fd, int16_t filter, bool on, void *user)
 
 int waitset_mod(int set, int fd, uint32_t events, void *user)
 {
-	int rc = watch(set, fd, EVFILT_READ, events & WAITSET_IN, user);
+	int rc = watch(set, fd, EVFILT_READ, events & RISER_WATCH_IN, user);
 
-	return rc ? rc : watch(set, fd, EVFILT_WRITE, events & WAITSET_OUT, user);
+	return rc ? rc : watch(set, fd, EVFILT_WRITE, events & RISER_WATCH_OUT, user);
 }
 
 int waitset_add(int set, int fd, uint32_t events, void *user)
@@ -105,27 +105,21 @@ void waitset_del(int set, int fd)
 }
 
 /* A descriptor that is ready both ways comes twice. */
-int waitset_poll(int set, struct waitset_event *ev, int max)
-{
-	struct kevent evs[32];
-	int n = kevent(set, NULL, 0, evs, min_of(max, (int)array_len(evs)), &at_once);
-
-	for (int i = 0; i < n; i++) {
-		ev[i].user = evs[i].udata;
-		ev[i].events = evs[i].filter == EVFILT_WRITE ? WAITSET_OUT : WAITSET_IN;
-		/* Nobody reads any more, or it broke: whoever waits for anything finds out. */
-		if (evs[i].flags & EV_ERROR || (evs[i].flags & EV_EOF && evs[i].fflags))
-			ev[i].events = WAITSET_IN | WAITSET_OUT;
-	}
-	return n < 0 ? 0 : n;
-}
-
-void waitset_sleep(int set, uint64_t timeout_ns)
+int waitset_wait(int set, struct waitset_event *ev, int max, uint64_t timeout_ns)
 {
 	uint64_t ns = min_of(timeout_ns, SLEEP_MAX);
 	struct timespec ts = { .tv_sec = (time_t)(ns / NS_PER_S),
 			       .tv_nsec = (long)(ns % NS_PER_S) };
-	struct kevent ev;
+	struct kevent evs[32];
+	int n = kevent(set, NULL, 0, evs, min_of(max, (int)array_len(evs)),
+		       timeout_ns == TIME_NEVER ? NULL : &ts);
 
-	kevent(set, NULL, 0, &ev, 1, timeout_ns == TIME_NEVER ? NULL : &ts);
+	for (int i = 0; i < n; i++) {
+		ev[i].user = evs[i].udata;
+		ev[i].events = evs[i].filter == EVFILT_WRITE ? RISER_WATCH_OUT : RISER_WATCH_IN;
+		/* Nobody reads any more, or it broke: whoever waits for anything finds out. */
+		if (evs[i].flags & EV_ERROR || (evs[i].flags & EV_EOF && evs[i].fflags))
+			ev[i].events = RISER_WATCH_IN | RISER_WATCH_OUT;
+	}
+	return n < 0 ? 0 : n;
 }

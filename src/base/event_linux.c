@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* ppoll, preadv2 */
+#define _GNU_SOURCE /* epoll_pwait2, ppoll, preadv2 */
 #endif
 #include "base/event.h"
 #include "base/util.h"
@@ -55,9 +55,9 @@ static int control(int set, int op, int fd, uint32_t events, void *user)
 {
 	struct epoll_event ev = { .data.ptr = user };
 
-	if (events & WAITSET_IN)
+	if (events & RISER_WATCH_IN)
 		ev.events |= EPOLLIN;
-	if (events & WAITSET_OUT)
+	if (events & RISER_WATCH_OUT)
 		ev.events |= EPOLLOUT;
 	return epoll_ctl(set, op, fd, &ev) ? -errno : 0;
 }
@@ -77,27 +77,34 @@ void waitset_del(int set, int fd)
 	control(set, EPOLL_CTL_DEL, fd, 0, NULL);
 }
 
-int waitset_poll(int set, struct waitset_event *ev, int max)
+static int wait_for(int set, struct epoll_event *evs, int max, uint64_t ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(ns / NS_PER_S),
+			       .tv_nsec = (long)(ns % NS_PER_S) };
+	struct pollfd pfd = { .fd = set, .events = POLLIN };
+	int n;
+
+	if (ns == 0 || ns == TIME_NEVER)
+		return epoll_wait(set, evs, max, ns ? -1 : 0);
+	n = epoll_pwait2(set, evs, max, &ts, NULL);
+	if (n >= 0 || errno != ENOSYS) /* Linux before 5.11 */
+		return n;
+	ppoll(&pfd, 1, &ts, NULL);
+	return epoll_wait(set, evs, max, 0);
+}
+
+int waitset_wait(int set, struct waitset_event *ev, int max, uint64_t timeout_ns)
 {
 	struct epoll_event evs[32];
-	int n = epoll_wait(set, evs, min_of(max, (int)array_len(evs)), 0);
+	int n = wait_for(set, evs, min_of(max, (int)array_len(evs)), timeout_ns);
 
 	for (int i = 0; i < n; i++) {
 		ev[i].user = evs[i].data.ptr;
 		ev[i].events = 0;
 		if (evs[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP))
-			ev[i].events |= WAITSET_IN;
+			ev[i].events |= RISER_WATCH_IN;
 		if (evs[i].events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-			ev[i].events |= WAITSET_OUT;
+			ev[i].events |= RISER_WATCH_OUT;
 	}
 	return n < 0 ? 0 : n;
-}
-
-void waitset_sleep(int set, uint64_t timeout_ns)
-{
-	struct pollfd pfd = { .fd = set, .events = POLLIN };
-	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
-			       .tv_nsec = (long)(timeout_ns % NS_PER_S) };
-
-	ppoll(&pfd, 1, timeout_ns == TIME_NEVER ? NULL : &ts, NULL);
 }

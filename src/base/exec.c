@@ -37,7 +37,7 @@ int riser_exec_new(struct riser *r, struct riser_exec **out, struct riser_err *e
 	rc = x->wake;
 	if (rc < 0)
 		goto fail;
-	rc = waitset_add(x->set, x->wake, WAITSET_IN, &x->wake_watch);
+	rc = waitset_add(x->set, x->wake, RISER_WATCH_IN, &x->wake_watch);
 	if (rc)
 		goto fail;
 	*out = x;
@@ -102,7 +102,7 @@ void exec_remove(struct riser_exec *x, struct poller *p)
 	list_del(&p->link);
 }
 
-int exec_watch(struct riser_exec *x, struct exec_watch *w, uint32_t events)
+int riser_exec_watch(struct riser_exec *x, struct riser_watch *w, uint32_t events)
 {
 	int rc = waitset_add(x->set, w->fd, events, w);
 
@@ -111,12 +111,12 @@ int exec_watch(struct riser_exec *x, struct exec_watch *w, uint32_t events)
 	return rc;
 }
 
-int exec_watch_mod(struct riser_exec *x, struct exec_watch *w, uint32_t events)
+int riser_exec_watch_mod(struct riser_exec *x, struct riser_watch *w, uint32_t events)
 {
 	return waitset_mod(x->set, w->fd, events, w);
 }
 
-void exec_unwatch(struct riser_exec *x, struct exec_watch *w)
+void riser_exec_unwatch(struct riser_exec *x, struct riser_watch *w)
 {
 	waitset_del(x->set, w->fd);
 	if (w->ready)
@@ -149,16 +149,20 @@ void riser_exec_post(struct riser_exec *x, struct riser_work *work)
 	__atomic_fetch_sub(&x->posting, 1, __ATOMIC_RELEASE);
 }
 
-/* Descriptors with a handler. Looked at when woken, when idle, and every 16th busy poll. */
-static int run_watches(struct riser_exec *x)
+/* Descriptors that are ready, or become so within @timeout_ns. */
+static int run_watches(struct riser_exec *x, uint64_t timeout_ns)
 {
 	struct waitset_event ev[32];
 	int done = 0;
 
 	x->batch = ev;
-	x->nbatch = waitset_poll(x->set, ev, (int)array_len(ev));
+	x->nbatch = waitset_wait(x->set, ev, (int)array_len(ev), timeout_ns);
+	if (timeout_ns) {
+		store_seq_cst(&x->sleeping, 0);
+		x->now = clock_now_of(&x->r->clock);
+	}
 	for (int i = 0; i < x->nbatch; i++) {
-		struct exec_watch *w = ev[i].user;
+		struct riser_watch *w = ev[i].user;
 
 		if (w == &x->wake_watch) {
 			event_ack(x->wake);
@@ -172,19 +176,12 @@ static int run_watches(struct riser_exec *x)
 	return done;
 }
 
-int riser_exec_poll(struct riser_exec *x)
+/* Look at the watches, which is a system call, every 16th time, and if @look_idle when idle. */
+static int turn(struct riser_exec *x, bool look_idle)
 {
 	int n = 0;
 
-	if (x->in_cb)
-		return -EDEADLK;
 	x->now = clock_now_of(&x->r->clock);
-	if (load_relaxed(&x->sleeping)) {
-		store_seq_cst(&x->sleeping, 0);
-		if (!x->nready)
-			event_ack(x->wake);
-		x->idle_polls = 16; /* look at the watches, @wake among them */
-	}
 	if (load_relaxed(&x->inbox))
 		n += run_inbox(x);
 	for (struct list *l = x->pollers.next; l != &x->pollers; l = x->cursor) {
@@ -194,11 +191,24 @@ int riser_exec_poll(struct riser_exec *x)
 		n += p->poll(p);
 	}
 	x->cursor = NULL;
-	if (x->nready && (n == 0 || ++x->idle_polls >= 16)) {
+	if (x->nready && ((look_idle && n == 0) || ++x->idle_polls >= 16)) {
 		x->idle_polls = 0;
-		n += run_watches(x);
+		n += run_watches(x, 0);
 	}
 	return n;
+}
+
+int riser_exec_poll(struct riser_exec *x)
+{
+	if (x->in_cb)
+		return -EDEADLK;
+	if (load_relaxed(&x->sleeping)) { /* somebody else's loop slept on riser_exec_fd() */
+		store_seq_cst(&x->sleeping, 0);
+		if (!x->nready)
+			event_ack(x->wake);
+		x->idle_polls = 16; /* look at the watches, @wake among them */
+	}
+	return turn(x, true);
 }
 
 uint64_t riser_exec_next_deadline(struct riser_exec *x)
@@ -252,13 +262,16 @@ static int wait_virtual(struct riser_exec *x, uint64_t until)
 	return riser_exec_poll(x) > 0 || clock_now(x->r) < until;
 }
 
-/* Spin while it pays: what found work while spinning spins longer next time. */
+/*
+ * Spin while it pays: what found work while spinning spins longer next time. Descriptors are left
+ * to the sleep behind it, which ends at once when one is ready.
+ */
 static bool spin(struct riser_exec *x, uint64_t until)
 {
 	uint64_t start = clock_real(), stop = min_of(start + x->spin_ns, until);
 
 	do {
-		if (riser_exec_poll(x) > 0) {
+		if (turn(x, false) > 0) {
 			x->spin_ns = min_of(x->spin_ns * 2, SPIN_MAX);
 			return true;
 		}
@@ -268,11 +281,25 @@ static bool spin(struct riser_exec *x, uint64_t until)
 	return false;
 }
 
+/* How long a sleeper may sleep; @armed is what riser_exec_arm() said. */
+static uint64_t sleep_of(struct riser_exec *x, int armed, uint64_t until)
+{
+	uint64_t next = min_of(riser_exec_next_deadline(x), until), now = clock_real();
+
+	if (armed > 0)
+		return 0;
+	if (armed == -EOPNOTSUPP)
+		next = min_of(next, now + TIME_SLICE);
+	if (next == TIME_NEVER)
+		return TIME_NEVER;
+	return next > now ? next - now : 0;
+}
+
 int riser_exec_wait(struct riser_exec *x, uint64_t timeout_ns)
 {
 	uint64_t now = clock_now(x->r);
 	uint64_t until = timeout_ns > TIME_NEVER - now ? TIME_NEVER : now + timeout_ns;
-	int armed;
+	int n;
 
 	if (x->in_cb)
 		return -EDEADLK;
@@ -282,17 +309,10 @@ int riser_exec_wait(struct riser_exec *x, uint64_t timeout_ns)
 		return wait_virtual(x, until);
 	if (spin(x, until))
 		return 1;
-	armed = riser_exec_arm(x);
-	if (armed <= 0) {
-		uint64_t next = min_of(riser_exec_next_deadline(x), until);
-
-		now = clock_real();
-		if (armed == -EOPNOTSUPP)
-			next = min_of(next, now + TIME_SLICE);
-		if (next > now)
-			waitset_sleep(x->set, next == TIME_NEVER ? TIME_NEVER : next - now);
-	}
-	return riser_exec_poll(x) > 0 || clock_real() < until;
+	n = run_watches(x, sleep_of(x, riser_exec_arm(x), until));
+	store_seq_cst(&x->sleeping, 0);
+	n += turn(x, false);
+	return n > 0 || clock_real() < until;
 }
 
 void sync_wait_begin(struct sync_wait *w, struct riser *r, struct riser_exec *x)

@@ -30,15 +30,6 @@ struct poller {
 	uint64_t (*next_deadline)(struct poller *p);
 };
 
-/**
- * struct exec_watch - a descriptor that wakes an executor
- * @ready: called from poll with WAITSET_IN/OUT; NULL: it only wakes (a poller looks)
- */
-struct exec_watch {
-	int fd;
-	void (*ready)(struct exec_watch *w, uint32_t events);
-};
-
 struct riser_exec {
 	struct riser *r;
 	uint64_t now;   /* of the clock, read once a poll */
@@ -49,8 +40,8 @@ struct riser_exec {
 	unsigned idle_polls;
 	uint64_t spin_ns; /* how long riser_exec_wait() spins before it sleeps; adapts */
 	int set, wake;
-	struct exec_watch wake_watch; /* stands for @wake in @set */
-	struct waitset_event *batch;  /* the events being handed out */
+	struct riser_watch wake_watch; /* stands for @wake in @set */
+	struct waitset_event *batch;   /* the events being handed out */
 	int nbatch;
 	/* Taken out of @inbox, and not yet run. Work that waits runs the rest first, so that it
 	 * does not wait for what is behind itself. */
@@ -67,11 +58,6 @@ struct riser_exec {
 
 void exec_add(struct riser_exec *x, struct poller *p);
 void exec_remove(struct riser_exec *x, struct poller *p);
-
-/* Return: 0 or a negative errno. @w must live until exec_unwatch(). */
-int exec_watch(struct riser_exec *x, struct exec_watch *w, uint32_t events);
-int exec_watch_mod(struct riser_exec *x, struct exec_watch *w, uint32_t events);
-void exec_unwatch(struct riser_exec *x, struct exec_watch *w);
 
 /* Are we inside one of this executor's completions? @x may be NULL. */
 static inline bool exec_in_callback(const struct riser_exec *x)

@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 /*
  * Hand a device on to other programs, in the foreground, until SIGINT, SIGTERM or SIGHUP, or until
- * the command of --run ends. Signals arrive through a descriptor, so that one poll(2) waits for
+ * the command of --run ends. Signals arrive through a descriptor, so that the executor waits for
  * clients, device, child and user alike.
  */
 #include "cli/dev.h"
@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <riser/publish.h>
 #include <riser/util.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NBD_PORT       10809
-#define FIRST_PASSED   3     /* descriptor, of those that a service manager passes */
-#define POLLED_WAIT_NS 50000 /* between polls of a device that cannot interrupt */
+#define NBD_PORT     10809
+#define FIRST_PASSED 3 /* descriptor, of those that a service manager passes */
 
 struct args {
 	const char *socket;
@@ -40,10 +39,11 @@ struct publication {
 	struct args a;
 	struct dev d;
 	struct riser_publish *p;
-	char dir[32];    /* made for the socket of --run, or "" */
-	char socket[64]; /* in @dir */
-	sigset_t before; /* the signal mask that a child gets */
-	int signals;
+	char dir[32];               /* made for the socket of --run, or "" */
+	char socket[64];            /* in @dir */
+	sigset_t before;            /* the signal mask that a child gets */
+	struct riser_watch signals; /* a signalfd; -1: none yet */
+	bool watched;
 	pid_t child;
 	bool group; /* @child leads a process group of its own */
 	int status; /* of the child, from waitpid() */
@@ -134,17 +134,20 @@ static int take_signals(struct publication *p)
 		sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, &p->before);
-	p->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (p->signals < 0)
+	p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (p->signals.fd < 0)
 		return cli_fail(p->c, CLI_FAILED, "no descriptor for signals: %s", strerror(errno));
 	return 0;
 }
 
-static void see_signals(struct publication *p)
+static void see_signals(struct riser_watch *w, uint32_t events)
 {
+	struct publication *p =
+		(struct publication *)((char *)w - offsetof(struct publication, signals));
 	struct signalfd_siginfo si;
 
-	while (read(p->signals, &si, sizeof(si)) == sizeof(si)) {
+	(void)events;
+	while (read(w->fd, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo != SIGCHLD)
 			p->stop = true;
 		else if (p->child && waitpid(p->child, &p->status, WNOHANG) == p->child)
@@ -152,43 +155,18 @@ static void see_signals(struct publication *p)
 	}
 }
 
-/* The executor's deadline as a timeout from now; NULL for none. */
-static struct timespec *timeout_of(struct publication *p, int armed, struct timespec *ts)
+static int watch_signals(struct publication *p)
 {
-	uint64_t next = riser_exec_next_deadline(p->c->x), now, ns;
+	int rc = riser_exec_watch(p->c->x, &p->signals, RISER_WATCH_IN);
 
-	if (armed == -EOPNOTSUPP) {
-		*ts = (struct timespec){ .tv_nsec = POLLED_WAIT_NS };
-		return ts;
-	}
-	if (next == UINT64_MAX)
-		return NULL;
-	now = riser_now(p->c->r);
-	ns = next > now ? next - now : 0;
-	*ts = (struct timespec){ .tv_sec = (time_t)(ns / 1000000000),
-				 .tv_nsec = (long)(ns % 1000000000) };
-	return ts;
+	p->watched = !rc;
+	return rc ? cli_fail(p->c, CLI_FAILED, "cannot wait for signals: %s", strerror(-rc)) : 0;
 }
 
 static void serve(struct publication *p)
 {
-	struct pollfd fds[] = { { .fd = riser_exec_fd(p->c->x), .events = POLLIN },
-				{ .fd = p->signals, .events = POLLIN } };
-	unsigned rounds = 0;
-
-	while (!p->stop) {
-		struct timespec ts;
-		int armed;
-
-		/* A busy device must not keep the user's signal waiting. */
-		if (riser_exec_poll(p->c->x) > 0 && ++rounds % 256)
-			continue;
-		armed = riser_exec_arm(p->c->x);
-		ts = (struct timespec){ 0 };
-		ppoll(fds, array_len(fds), armed > 0 ? &ts : timeout_of(p, armed, &ts), NULL);
-		if (fds[1].revents)
-			see_signals(p);
-	}
+	while (!p->stop)
+		riser_exec_wait(p->c->x, UINT64_MAX);
 }
 
 static void become_command(const struct publication *p)
@@ -299,6 +277,8 @@ static int publish(struct publication *p)
 		rc = start_command(p);
 	else if (!rc)
 		announce(p);
+	if (!rc)
+		rc = watch_signals(p);
 	if (rc)
 		return rc;
 	serve(p);
@@ -308,15 +288,17 @@ static int publish(struct publication *p)
 
 static int run(struct cli *c)
 {
-	struct publication p = { .c = c, .a.port = UINT32_MAX, .signals = -1 };
+	struct publication p = { .c = c, .a.port = UINT32_MAX, .signals = { -1, see_signals } };
 	int rc = cli_parse(c, &p.a);
 
 	if (!rc)
 		rc = publish(&p);
 	riser_publish_stop(p.p);
 	dev_close(&p.d);
-	if (p.signals >= 0)
-		close(p.signals);
+	if (p.watched)
+		riser_exec_unwatch(c->x, &p.signals);
+	if (p.signals.fd >= 0)
+		close(p.signals.fd);
 	if (*p.dir) {
 		unlink(p.socket);
 		rmdir(p.dir);

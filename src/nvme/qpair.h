@@ -114,7 +114,7 @@ struct riser_nvme_qpair {
 
 	/* Rarely. */
 	struct poller poller;
-	struct exec_watch irq, admin_irq;
+	struct riser_watch irq, admin_irq;
 	struct riser_nvme *h;
 	struct dma_mem sq_mem, cq_mem, lists;
 	uint32_t fast_limit;        /* two_pages of a clean queue */

@@ -95,11 +95,11 @@ static int watch(struct riser_nvme_qpair *q, struct riser_err *err)
 
 	if (q->vector < 0)
 		return 0;
-	rc = exec_watch(q->x, &q->irq, WAITSET_IN);
+	rc = riser_exec_watch(q->x, &q->irq, RISER_WATCH_IN);
 	if (!rc) {
-		rc = exec_watch(q->x, &q->admin_irq, WAITSET_IN);
+		rc = riser_exec_watch(q->x, &q->admin_irq, RISER_WATCH_IN);
 		if (rc)
-			exec_unwatch(q->x, &q->irq);
+			riser_exec_unwatch(q->x, &q->irq);
 	}
 	q->watched = !rc;
 	return rc ? err_set(err, rc, "%s: an interrupt's event cannot be watched", q->pci->name)
@@ -110,8 +110,8 @@ static void unwatch(struct riser_nvme_qpair *q)
 {
 	if (!q->watched)
 		return;
-	exec_unwatch(q->x, &q->irq);
-	exec_unwatch(q->x, &q->admin_irq);
+	riser_exec_unwatch(q->x, &q->irq);
+	riser_exec_unwatch(q->x, &q->admin_irq);
 }
 
 static void give_vector(struct riser_nvme_qpair *q)

@@ -23,8 +23,8 @@ static void set_listening(struct nbd_server *s, bool on)
 	if (l->watched == on)
 		return;
 	if (!on)
-		exec_unwatch(s->x, &l->watch);
-	else if (exec_watch(s->x, &l->watch, WAITSET_IN))
+		riser_exec_unwatch(s->x, &l->watch);
+	else if (riser_exec_watch(s->x, &l->watch, RISER_WATCH_IN))
 		return; /* the next round tries again */
 	l->watched = on;
 }
@@ -38,7 +38,7 @@ static void pause_accepting(struct nbd_server *s)
 	set_listening(s, false);
 }
 
-static void accept_clients(struct exec_watch *w, uint32_t events)
+static void accept_clients(struct riser_watch *w, uint32_t events)
 {
 	struct nbd_listener *l = container_of(w, struct nbd_listener, watch);
 	struct nbd_server *s = container_of(l, struct nbd_server, listener);
@@ -168,7 +168,7 @@ static int nbd_start(struct riser_blk *b, struct riser_exec *x,
 	s->poller = (struct poller){ .poll = server_poll,
 				     .arm = server_arm,
 				     .next_deadline = server_next };
-	s->listener.watch = (struct exec_watch){ .fd = -1, .ready = accept_clients };
+	s->listener.watch = (struct riser_watch){ .fd = -1, .ready = accept_clients };
 	list_init(&s->conns);
 	s->impatient = TIME_NEVER;
 	riser_blk_get_info(b, &s->info);

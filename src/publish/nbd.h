@@ -181,7 +181,7 @@ enum nbd_step {
 struct nbd_conn {
 	struct list link;
 	struct nbd_server *server;
-	struct exec_watch watch;
+	struct riser_watch watch;
 	uint32_t watched; /* events that @watch waits for; 0: not watched */
 	enum nbd_phase phase;
 	bool readable, blocked, stalled;
@@ -220,7 +220,7 @@ static inline uint32_t nbd_have(const struct nbd_conn *c)
 
 /* A socket that listens. */
 struct nbd_listener {
-	struct exec_watch watch;
+	struct riser_watch watch;
 	struct nbd_server *server;
 	bool watched;
 	char uri[3 * (sizeof(((struct sockaddr_un *)0)->sun_path) + NBD_STRING_MAX) + 64];

@@ -58,26 +58,26 @@ static void set_watch(struct nbd_conn *c, uint32_t events)
 	if (events == c->watched)
 		return;
 	if (!events)
-		exec_unwatch(x, &c->watch);
+		riser_exec_unwatch(x, &c->watch);
 	else if (!c->watched)
-		rc = exec_watch(x, &c->watch, events);
+		rc = riser_exec_watch(x, &c->watch, events);
 	else
-		rc = exec_watch_mod(x, &c->watch, events);
+		rc = riser_exec_watch_mod(x, &c->watch, events);
 	c->watched = rc ? 0 : events;
 	if (rc)
 		nbd_conn_kill(c);
 }
 
-static void ready(struct exec_watch *w, uint32_t events)
+static void ready(struct riser_watch *w, uint32_t events)
 {
 	struct nbd_conn *c = container_of(w, struct nbd_conn, watch);
 
-	if (events & WAITSET_OUT)
+	if (events & RISER_WATCH_OUT)
 		c->blocked = false;
-	if (events & WAITSET_IN)
+	if (events & RISER_WATCH_IN)
 		c->readable = true;
 	if (c->stalled)
-		set_watch(c, c->watched & ~WAITSET_IN);
+		set_watch(c, c->watched & ~RISER_WATCH_IN);
 	c->server->busy = true;
 }
 
@@ -267,9 +267,9 @@ int nbd_conn_round(struct nbd_conn *c)
 	}
 	c->server->busy |= is_reading(c) && c->readable && !c->stalled;
 	if (c->blocked)
-		events |= WAITSET_OUT;
+		events |= RISER_WATCH_OUT;
 	if (is_reading(c))
-		events |= c->stalled ? c->watched & WAITSET_IN : WAITSET_IN;
+		events |= c->stalled ? c->watched & RISER_WATCH_IN : RISER_WATCH_IN;
 	set_watch(c, events);
 	return done;
 }

@@ -21,12 +21,19 @@ static bool readable(int fd)
 static int events_of(int set, const void *user)
 {
 	struct waitset_event ev[8];
-	int n = waitset_poll(set, ev, array_len(ev)), found = -1;
+	int n = waitset_wait(set, ev, array_len(ev), 0), found = -1;
 
 	for (int i = 0; i < n; i++)
 		if (ev[i].user == user)
 			found = (found < 0 ? 0 : found) | (int)ev[i].events;
 	return found;
+}
+
+static void sleep_on(int set, uint64_t timeout_ns)
+{
+	struct waitset_event ev;
+
+	waitset_wait(set, &ev, 1, timeout_ns);
 }
 
 TEST(an_event_is_readable_until_acknowledged)
@@ -53,14 +60,14 @@ TEST(a_set_tells_of_an_event_until_acknowledged)
 
 	CHECK(set >= 0 && fd >= 0);
 	CHECK(fcntl(set, F_GETFD) & FD_CLOEXEC);
-	CHECK_EQ(waitset_add(set, fd, WAITSET_IN, &user), 0);
+	CHECK_EQ(waitset_add(set, fd, RISER_WATCH_IN, &user), 0);
 	CHECK(!readable(set));
 	CHECK_EQ(events_of(set, &user), -1);
 	event_signal(fd);
 	CHECK(readable(set)); /* by whoever polls it */
-	CHECK_EQ(events_of(set, &user), WAITSET_IN);
-	CHECK_EQ(events_of(set, &user), WAITSET_IN);
-	waitset_sleep(set, TIME_NEVER); /* does not */
+	CHECK_EQ(events_of(set, &user), RISER_WATCH_IN);
+	CHECK_EQ(events_of(set, &user), RISER_WATCH_IN);
+	sleep_on(set, TIME_NEVER); /* does not */
 	CHECK(event_ack(fd));
 	CHECK_EQ(events_of(set, &user), -1);
 	CHECK(!readable(set));
@@ -77,17 +84,17 @@ TEST(a_set_tells_what_is_asked)
 	char c = 0;
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
-	CHECK_EQ(waitset_add(set, s[0], WAITSET_IN, &a), 0);
+	CHECK_EQ(waitset_add(set, s[0], RISER_WATCH_IN, &a), 0);
 	CHECK_EQ(events_of(set, &a), -1);
-	CHECK_EQ(waitset_mod(set, s[0], WAITSET_IN | WAITSET_OUT, &b), 0);
+	CHECK_EQ(waitset_mod(set, s[0], RISER_WATCH_IN | RISER_WATCH_OUT, &b), 0);
 	CHECK_EQ(events_of(set, &a), -1);
-	CHECK_EQ(events_of(set, &b), WAITSET_OUT);
+	CHECK_EQ(events_of(set, &b), RISER_WATCH_OUT);
 	CHECK_EQ(write(s[1], &c, 1), 1);
-	CHECK_EQ(events_of(set, &b), WAITSET_IN | WAITSET_OUT);
-	CHECK_EQ(waitset_mod(set, s[0], WAITSET_OUT, &a), 0);
-	CHECK_EQ(events_of(set, &a), WAITSET_OUT);
-	CHECK_EQ(waitset_mod(set, s[0], WAITSET_IN, &a), 0);
-	CHECK_EQ(events_of(set, &a), WAITSET_IN);
+	CHECK_EQ(events_of(set, &b), RISER_WATCH_IN | RISER_WATCH_OUT);
+	CHECK_EQ(waitset_mod(set, s[0], RISER_WATCH_OUT, &a), 0);
+	CHECK_EQ(events_of(set, &a), RISER_WATCH_OUT);
+	CHECK_EQ(waitset_mod(set, s[0], RISER_WATCH_IN, &a), 0);
+	CHECK_EQ(events_of(set, &a), RISER_WATCH_IN);
 	CHECK_EQ(read(s[0], &c, 1), 1);
 	CHECK_EQ(events_of(set, &a), -1);
 	CHECK_EQ(waitset_mod(set, s[0], 0, &a), 0);
@@ -105,10 +112,10 @@ TEST(a_peer_that_hangs_up_is_told)
 	int set = waitset_new(), s[2], user;
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
-	CHECK_EQ(waitset_add(set, s[0], WAITSET_IN, &user), 0);
+	CHECK_EQ(waitset_add(set, s[0], RISER_WATCH_IN, &user), 0);
 	close(s[1]);
-	CHECK(events_of(set, &user) & WAITSET_IN);
-	waitset_sleep(set, TIME_NEVER);
+	CHECK(events_of(set, &user) & RISER_WATCH_IN);
+	sleep_on(set, TIME_NEVER);
 	close(s[0]); /* which takes it out of the set */
 	CHECK_EQ(events_of(set, &user), -1);
 	close(set);
@@ -118,7 +125,7 @@ TEST(what_cannot_be_watched_is_an_error)
 {
 	int set = waitset_new();
 
-	CHECK_EQ(waitset_add(set, -1, WAITSET_IN | WAITSET_OUT, NULL), -EBADF);
+	CHECK_EQ(waitset_add(set, -1, RISER_WATCH_IN | RISER_WATCH_OUT, NULL), -EBADF);
 	close(set);
 }
 
@@ -133,14 +140,14 @@ TEST(another_thread_ends_a_sleep)
 	int set = waitset_new(), fd = event_new();
 	pthread_t t;
 
-	CHECK_EQ(waitset_add(set, fd, WAITSET_IN, NULL), 0);
+	CHECK_EQ(waitset_add(set, fd, RISER_WATCH_IN, NULL), 0);
 	for (int i = 0; i < 100; i++) {
 		CHECK_EQ(pthread_create(&t, NULL, signal_it, &fd), 0);
-		waitset_sleep(set, TIME_NEVER);
+		sleep_on(set, TIME_NEVER);
 		CHECK(event_ack(fd));
 		pthread_join(t, NULL);
 	}
-	waitset_sleep(set, 1000); /* ends without one */
+	sleep_on(set, 1000); /* ends without one */
 	CHECK(!event_ack(fd));
 	close(fd);
 	close(set);

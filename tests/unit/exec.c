@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 static struct riser_err err;
 
@@ -208,6 +209,98 @@ TEST(an_event_that_somebody_made_blocking)
 	close(fd);
 }
 
+struct pipe_end {
+	struct riser_watch watch;
+	struct riser_exec *x;
+	unsigned calls;
+	uint32_t events;
+};
+
+static void read_one(struct riser_watch *w, uint32_t events)
+{
+	struct pipe_end *p = container_of(w, struct pipe_end, watch);
+	char c;
+
+	p->calls++;
+	p->events |= events;
+	if (read(w->fd, &c, 1) != 1)
+		riser_exec_unwatch(p->x, w);
+}
+
+static void *write_later(void *fd)
+{
+	usleep(20000); /* long enough for the other to sleep; a sooner one is no less right */
+	return write(*(int *)fd, "x", 1) == 1 ? NULL : fd;
+}
+
+TEST(a_descriptor_of_the_callers_is_looked_at)
+{
+	struct pipe_end p = { .watch = { .ready = read_one } };
+	struct riser *r;
+	pthread_t t;
+	int fd[2];
+
+	CHECK_EQ(pipe(fd), 0);
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &p.x, &err), 0);
+	p.watch.fd = fd[0];
+	CHECK_EQ(riser_exec_watch(p.x, &p.watch, RISER_WATCH_IN), 0);
+	CHECK_EQ(riser_exec_watch(p.x, &p.watch, RISER_WATCH_IN), -EEXIST);
+	CHECK_EQ(riser_exec_poll(p.x), 0);
+	CHECK_EQ(riser_exec_wait(p.x, NS_PER_MS), 0); /* nothing came */
+	CHECK_EQ(p.calls, 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		CHECK_EQ(pthread_create(&t, NULL, write_later, &fd[1]), 0);
+		while (p.calls < i)
+			riser_exec_wait(p.x, TIME_NEVER);
+		pthread_join(t, NULL);
+		CHECK_EQ(p.events, RISER_WATCH_IN);
+	}
+	CHECK_EQ(riser_exec_watch_mod(p.x, &p.watch, 0), 0);
+	CHECK_EQ(write(fd[1], "x", 1), 1);
+	CHECK_EQ(riser_exec_poll(p.x), 0);
+	CHECK_EQ(riser_exec_watch_mod(p.x, &p.watch, RISER_WATCH_IN), 0);
+	CHECK_EQ(riser_exec_poll(p.x), 1);
+	close(fd[1]); /* the end of file, at which it unwatches itself */
+	CHECK_EQ(riser_exec_poll(p.x), 1);
+	CHECK_EQ(riser_exec_poll(p.x), 0);
+	CHECK_EQ(p.calls, 5);
+	close(fd[0]);
+	riser_exec_free(p.x);
+	riser_free(r);
+}
+
+/* Descriptors are looked at among work that never ends, too. */
+TEST(a_busy_executor_looks_at_descriptors)
+{
+	struct pipe_end p = { .watch = { .ready = read_one } };
+	struct timer t = { .poller = { .poll = timer_poll, .next_deadline = timer_next } };
+	struct riser *r;
+	int fd[2];
+
+	CHECK_EQ(pipe(fd), 0);
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	CHECK_EQ(riser_exec_new(r, &p.x, &err), 0);
+	p.watch.fd = fd[0];
+	t.r = r;
+	exec_add(p.x, &t.poller);
+	CHECK_EQ(riser_exec_watch(p.x, &p.watch, RISER_WATCH_IN), 0);
+	CHECK_EQ(write(fd[1], "x", 1), 1);
+	for (int i = 0; i < 16; i++) {
+		t.due = 0;
+		CHECK_EQ(riser_exec_wait(p.x, TIME_NEVER), 1);
+	}
+	CHECK_EQ(p.calls, 1);
+	exec_remove(p.x, &t.poller);
+	riser_exec_unwatch(p.x, &p.watch);
+	close(fd[0]);
+	close(fd[1]);
+	riser_exec_free(p.x);
+	riser_free(r);
+}
+
 TEST_MAIN(CASE(virtual_time_jumps_when_all_idle), CASE(posts_from_threads_arrive_and_wake),
 	  CASE(posts_from_threads_arrive_on_virtual_time), CASE(work_may_wait_for_work_behind_it),
-	  CASE(waiting_inside_a_completion_is_refused), CASE(an_event_that_somebody_made_blocking))
+	  CASE(waiting_inside_a_completion_is_refused), CASE(an_event_that_somebody_made_blocking),
+	  CASE(a_descriptor_of_the_callers_is_looked_at),
+	  CASE(a_busy_executor_looks_at_descriptors))

@@ -53,7 +53,7 @@ struct file_map {
 	unsigned niovs;
 #ifdef RISER_HAVE_IO_URING
 	struct io_uring ring;
-	struct exec_watch watch; /* the ring is readable while it holds completions */
+	struct riser_watch watch; /* the ring is readable while it holds completions */
 	unsigned inflight;
 	bool uring, watched;
 #endif
@@ -331,7 +331,7 @@ static void file_start(struct blk_map *map)
 	struct file_map *m = container_of(map, struct file_map, map);
 
 	m->watch.fd = m->ring.ring_fd;
-	m->watched = m->uring && !exec_watch(map->owner->x, &m->watch, WAITSET_IN);
+	m->watched = m->uring && !riser_exec_watch(map->owner->x, &m->watch, RISER_WATCH_IN);
 }
 
 static void ring_new(struct file_map *m, struct riser *r)
@@ -348,7 +348,7 @@ static void ring_new(struct file_map *m, struct riser *r)
 static void ring_free(struct file_map *m)
 {
 	if (m->watched)
-		exec_unwatch(m->map.owner->x, &m->watch);
+		riser_exec_unwatch(m->map.owner->x, &m->watch);
 	if (m->uring)
 		io_uring_queue_exit(&m->ring);
 }
