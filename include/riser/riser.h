@@ -239,10 +239,10 @@ struct riser_watch {
 /**
  * riser_exec_watch - have an executor look at a descriptor of the caller's
  * @x: the executor, by the thread that runs it
- * @w: must live until riser_exec_unwatch()
+ * @w: must live until riser_exec_unwatch(); no other watch of @x has its descriptor
  * @events: RISER_WATCH_IN, RISER_WATCH_OUT or both
  *
- * Return: 0, -EEXIST when @x watches the descriptor already, or what the kernel said.
+ * Return: 0, or what the kernel said as a negative errno.
  */
 RISER_API int riser_exec_watch(struct riser_exec *x, struct riser_watch *w, uint32_t events);
 
@@ -252,7 +252,7 @@ RISER_API int riser_exec_watch(struct riser_exec *x, struct riser_watch *w, uint
  * @w: a watch that is being looked at
  * @events: as in riser_exec_watch(); 0 for errors alone
  *
- * Return: 0, or what the kernel said.
+ * Return: 0, or what the kernel said as a negative errno.
  */
 RISER_API int riser_exec_watch_mod(struct riser_exec *x, struct riser_watch *w, uint32_t events);
 
