@@ -200,7 +200,7 @@ struct riser_blk_stats {
  * process of riser's: that is -EBUSY, and @err names who has it. Reading is always allowed.
  *
  * Return: 0; -EINVAL for a URI that cannot be understood (unknown scheme or key); -ENOENT,
- * -ENODEV, -EBUSY, -EACCES; or what the device said.
+ * -ENODEV, -EBUSY, -EACCES; -EDEADLK from inside a completion; or what the device said.
  */
 RISER_API int riser_blk_open(struct riser *r, const char *uri, uint32_t flags,
 			     struct riser_blk **out, struct riser_err *err);
@@ -285,7 +285,7 @@ RISER_API bool riser_blk_is_safe_to_destroy(struct riser_blk *b);
  * to be polled until all channels on that controller are closed; riser_exec_free() polls it until
  * then.
  *
- * Return: 0, -ENOMEM, -EINVAL, or what the device said.
+ * Return: 0, -ENOMEM, -EINVAL, -EDEADLK from inside a completion, or what the device said.
  */
 RISER_API int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned depth,
 				     struct riser_blk_channel **out, struct riser_err *err);

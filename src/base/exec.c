@@ -28,6 +28,7 @@ int riser_exec_new(struct riser *r, struct riser_exec **out, struct riser_err *e
 	x->now = clock_now(r);
 	x->spin_ns = SPIN_MAX;
 	list_init(&x->pollers);
+	list_init(&x->link);
 	x->wake = -1;
 	x->set = waitset_new();
 	rc = x->set;
@@ -40,6 +41,9 @@ int riser_exec_new(struct riser *r, struct riser_exec **out, struct riser_err *e
 	rc = waitset_add(x->set, x->wake, RISER_WATCH_IN, &x->wake_watch);
 	if (rc)
 		goto fail;
+	pthread_mutex_lock(&r->lock);
+	list_add(&r->execs, &x->link);
+	pthread_mutex_unlock(&r->lock);
 	*out = x;
 	return 0;
 fail:
@@ -80,6 +84,9 @@ void riser_exec_free(struct riser_exec *x)
 		if (!run_inbox(x))
 			riser_exec_wait(x, NS_PER_MS);
 	clock_leave(x->r, &x->part);
+	pthread_mutex_lock(&x->r->lock);
+	list_del(&x->link);
+	pthread_mutex_unlock(&x->r->lock);
 	/* What was posted last may have run, and led here, before its poster was through. */
 	while (load_acquire(&x->posting))
 		sched_yield();
@@ -88,6 +95,18 @@ void riser_exec_free(struct riser_exec *x)
 	if (x->set >= 0)
 		close(x->set);
 	free(x);
+}
+
+bool exec_completing(struct riser *r)
+{
+	uintptr_t self = (uintptr_t)pthread_self();
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	list_for_each (x, &r->execs, struct riser_exec, link)
+		found = found || (load_relaxed(&x->runner) == self && x->in_cb);
+	pthread_mutex_unlock(&r->lock);
+	return found;
 }
 
 void exec_add(struct riser_exec *x, struct poller *p)
@@ -181,6 +200,7 @@ static int turn(struct riser_exec *x, bool look_idle)
 {
 	int n = 0;
 
+	store_relaxed(&x->runner, (uintptr_t)pthread_self());
 	x->now = clock_now_of(&x->r->clock);
 	if (load_relaxed(&x->inbox))
 		n += run_inbox(x);

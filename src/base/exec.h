@@ -32,8 +32,10 @@ struct poller {
 
 struct riser_exec {
 	struct riser *r;
-	uint64_t now;   /* of the clock, read once a poll */
-	unsigned in_cb; /* > 0 while completions run: waiting there is a deadlock */
+	uint64_t now;     /* of the clock, read once a poll */
+	unsigned in_cb;   /* > 0 while completions run: waiting there is a deadlock */
+	uintptr_t runner; /* atomic; the thread that polled last, whose @in_cb is */
+	struct list link; /* in struct riser.execs */
 	struct list pollers;
 	struct list *cursor; /* next poller of the poll under way, so that removing is safe */
 	unsigned nready;     /* watches with @ready */
@@ -64,6 +66,12 @@ static inline bool exec_in_callback(const struct riser_exec *x)
 {
 	return x && x->in_cb;
 }
+
+/*
+ * Is this thread inside a completion of any executor? For what waits, and is not told whose thread
+ * it is in; it costs a lock.
+ */
+bool exec_completing(struct riser *r);
 
 /* The time of the poll under way; between two polls, when that of the last may be long ago, it is
  * read anew. */

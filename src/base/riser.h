@@ -53,6 +53,7 @@ struct riser {
 	pthread_mutex_t lock; /* protects the lists below; never held across I/O or waiting */
 	struct list regions;  /* struct dma_region, see dma/mem.c */
 	struct list spaces;   /* struct riser_dma_space, see dma/space.c */
+	struct list execs;    /* struct riser_exec */
 
 	/* The device mapper's. */
 	struct {

@@ -395,7 +395,7 @@ int blk_change(struct blk_change *ch, uint64_t timeout_ns)
 	struct riser *r = ch->b->r;
 	uint64_t now = clock_now(r);
 
-	if (exec_in_callback(ch->x))
+	if (exec_in_callback(ch->x) || exec_completing(r))
 		return err_set(ch->err, -EDEADLK,
 			       "%s cannot be suspended or changed from inside a completion",
 			       ch->b->description);

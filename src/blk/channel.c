@@ -357,6 +357,11 @@ int riser_blk_channel_open(struct riser_blk *b, struct riser_exec *x, unsigned d
 	if (depth > DEPTH_MAX)
 		return err_set(err, -EINVAL, "a channel's depth is at most %d, not %u", DEPTH_MAX,
 			       depth);
+	if (exec_completing(b->r))
+		return err_set(err, -EDEADLK,
+			       "a channel of %s cannot be opened inside a completion: it may wait "
+			       "for the device",
+			       b->description);
 	return blk_channel_open(
 		b, x, &(struct blk_channel_opts){ .ios = depth ? depth : DEPTH_DEFAULT }, out, err);
 }

@@ -123,6 +123,10 @@ int blk_open_held(struct riser *r, const char *text, uint32_t flags, const void 
 int riser_blk_open(struct riser *r, const char *uri, uint32_t flags, struct riser_blk **out,
 		   struct riser_err *err)
 {
+	if (exec_completing(r))
+		return err_set(
+			err, -EDEADLK,
+			"%s cannot be opened inside a completion: it may wait for the device", uri);
 	return blk_open_held(r, uri, flags, NULL, out, err);
 }
 

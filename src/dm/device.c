@@ -39,7 +39,7 @@ static bool take_control(void *arg)
 int dm_control_begin(struct riser *r, struct riser_exec *x, uint64_t deadline,
 		     struct riser_err *err)
 {
-	if (exec_in_callback(x))
+	if (exec_in_callback(x) || exec_completing(r))
 		return err_set(err, -EDEADLK,
 			       "a mapped device cannot be changed from inside a completion");
 	if (!sync_wait_until(r, x, take_control, r, deadline))

@@ -459,7 +459,7 @@ int nvme_admin_sync(struct nvme_ctrl *c, struct riser_exec *x, struct riser_nvme
 	struct sync_wait w;
 	int rc = 0;
 
-	if (exec_in_callback(x))
+	if (exec_in_callback(x) || exec_completing(c->r))
 		return -EDEADLK;
 	if (cmd->len > NVME_ADMIN_BIG)
 		return -E2BIG;

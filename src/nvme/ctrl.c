@@ -184,11 +184,17 @@ static int create(struct riser *r, const struct uri *u, const struct riser_nvme_
 int riser_nvme_open(struct riser *r, const char *uri, const struct riser_nvme_opts *opts,
 		    struct riser_nvme **out, struct riser_err *err)
 {
-	struct riser_nvme *h = calloc(1, sizeof(*h));
+	struct riser_nvme *h;
 	char *name = NULL;
 	struct uri u;
 	int rc;
 
+	if (exec_completing(r))
+		return err_set(err, -EDEADLK,
+			       "%s cannot be opened inside a completion: it waits for the "
+			       "controller",
+			       uri);
+	h = calloc(1, sizeof(*h));
 	if (!h)
 		return err_set(err, -ENOMEM, "no memory for a controller");
 	rc = uri_parse(uri, &u, err);
@@ -323,7 +329,7 @@ int riser_nvme_reset(struct riser_nvme *h, struct riser_exec *x, struct riser_er
 	struct nvme_ctrl *c = h->ctrl;
 	uint32_t gen;
 
-	if (exec_in_callback(x))
+	if (exec_in_callback(x) || exec_completing(c->r))
 		return err_set(err, -EDEADLK, "a controller cannot be reset inside a completion");
 	pthread_mutex_lock(&c->lock);
 	if (c->recover.state == RECOVER_LIVE)

@@ -195,13 +195,14 @@ TEST(closing_in_the_middle_of_a_recovery_disables)
 
 /* ---- Waiting where nobody may wait ---- */
 
-static int results[12];
+static int results[15];
 
 static void wait_inside(struct riser_nvme_req *req, uint32_t status, uint64_t result)
 {
 	struct riser_nvme_admin cmd = { .sqe.opcode = RISER_NVME_ADM_GET_FEATURES };
 	struct riser_nvme_qpair *no_q;
 	struct riser_nvme_ns *no_ns;
+	struct riser_nvme *no_c;
 	uint8_t page[4096];
 	uint32_t value;
 	int n = 0;
@@ -215,6 +216,9 @@ static void wait_inside(struct riser_nvme_req *req, uint32_t status, uint64_t re
 	results[n++] = riser_nvme_reset(c, x, &err);
 	results[n++] = riser_nvme_ns_open(c, x, 1, &no_ns, &err);
 	results[n++] = riser_nvme_ns_open(c, x, 0, &no_ns, &err);
+	results[n++] = riser_nvme_ns_open(c, NULL, 1, &no_ns, &err);
+	results[n++] = riser_nvme_reset(c, NULL, &err);
+	results[n++] = riser_nvme_open(r, "model:nvme?size=2M", NULL, &no_c, &err);
 	results[n++] = riser_nvme_qpair_open(c, x, NULL, &no_q, &err);
 	results[n++] = riser_nvme_qpair_poll(q, 0);
 	results[n++] = riser_exec_poll(x);

@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <riser/blk.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -468,13 +469,37 @@ TEST(completions_come_from_poll_alone)
 	rig_down(&g);
 }
 
-static int inner;
+static int inner, opened[3];
+
+/* Another thread, which is in nobody's completion, may have a channel of the one that is. */
+static void *open_elsewhere(void *arg)
+{
+	struct riser_blk_channel *c = NULL;
+	struct rig *g = arg;
+	int rc = riser_blk_channel_open(g->b, g->x, 1, &c, NULL);
+
+	riser_blk_channel_close(c);
+	return rc ? NULL : arg;
+}
 
 static void wait_inside(struct riser_blk_io *io)
 {
 	struct rig *g = io->user;
+	struct riser_blk_channel *c;
+	struct riser_blk *b;
+	pthread_t thread;
+	void *was = NULL;
 
 	inner = riser_blk_rw(g->c, RISER_BLK_FLUSH, 0, 0, NULL, 0);
+	opened[0] = riser_blk_channel_open(g->b, g->x, 1, &c, &err);
+	if (!strstr(err.text, "inside a completion"))
+		opened[0] = 0;
+	opened[1] = riser_blk_open(g->r, "mem:1M", 0, &b, &err);
+	if (!strstr(err.text, "inside a completion"))
+		opened[1] = 0;
+	if (!pthread_create(&thread, NULL, open_elsewhere, g))
+		pthread_join(thread, &was);
+	opened[2] = was == g ? 0 : -1;
 	riser_blk_io_put(io);
 	riser_blk_channel_close(g->c);
 	g->c = NULL;
@@ -496,6 +521,9 @@ TEST(a_completion_may_close_the_channel_but_not_wait)
 	while (!completed)
 		riser_exec_wait(g.x, UINT64_MAX);
 	CHECK_EQ(inner, -EDEADLK);
+	CHECK_EQ(opened[0], -EDEADLK);
+	CHECK_EQ(opened[1], -EDEADLK);
+	CHECK_EQ(opened[2], 0);
 	riser_exec_poll(g.x); /* frees the channel */
 	rig_down(&g);
 }

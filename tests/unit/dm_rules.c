@@ -376,7 +376,7 @@ TEST(rule_3_two_owners_swap_in_one_stack)
 }
 
 static struct riser_dm *inside;
-static int answers[9];
+static int answers[10];
 
 static void control_inside(struct riser_blk_io *io)
 {
@@ -391,6 +391,8 @@ static void control_inside(struct riser_blk_io *io)
 	answers[5] = riser_dm_message(inside, x, 0, "hello", &text, &e);
 	answers[6] = riser_dm_wait(inside, x, 0, S);
 	answers[7] = riser_dm_remove(inside, x, &e);
+	answers[8] = riser_dm_suspend(inside, NULL, S, &e); /* who does not say where he is */
+	answers[9] = riser_dm_check(r, "0 32 zero", NULL, NULL, &e);
 	on_done(io);
 }
 
@@ -410,7 +412,7 @@ TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
 	riser_blk_submit(io);
 	poll_all();
 	CHECK_EQ(ended, 1);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < array_len(answers); i++)
 		CHECK_EQ(answers[i], -EDEADLK);
 	CHECK_EQ(riser_blk_rw(c, RISER_BLK_READ, 0, 8, buf, 0), RISER_BLK_OK);
 	riser_blk_channel_close(c);
