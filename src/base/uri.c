@@ -34,6 +34,16 @@ static bool is_bdf(const char *s)
 	return false;
 }
 
+/* One function has one name: with its domain, in lower case. Return: what is behind it. */
+static const char *put_bdf(const char *p, char **out)
+{
+	if (p[2] == ':')
+		*out = stpcpy(*out, "0000:");
+	for (; *p && *p != '?'; p++)
+		*(*out)++ = (char)(*p >= 'A' && *p <= 'F' ? *p | 32 : *p);
+	return p;
+}
+
 static bool is_scheme_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.';
@@ -151,6 +161,8 @@ int uri_parse(const char *text, struct uri *u, struct riser_err *err)
 		u->scheme = "file";
 	}
 	u->rest = o;
+	if (!strcmp(u->scheme, "pci") && is_bdf(p))
+		p = put_bdf(p, &o);
 	if (!strcmp(u->scheme, "table")) { /* of many devices, with keys of their own */
 		strcpy(o, p);
 		return 0;

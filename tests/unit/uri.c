@@ -33,7 +33,10 @@ TEST(plain)
 	SUB(parsed("disk.img", "file:disk.img"));
 	SUB(parsed("/a/b?direct=1", "file:/a/b?direct=1"));
 	SUB(parsed("0000:01:00.0", "pci:0000:01:00.0"));
-	SUB(parsed("01:00.0?nsid=2", "pci:01:00.0?nsid=2"));
+	SUB(parsed("01:00.0?nsid=2", "pci:0000:01:00.0?nsid=2"));
+	SUB(parsed("pci:0a:1F.7", "pci:0000:0a:1f.7"));
+	SUB(parsed("pci:FFFF:01:00.0?iova-base=1G", "pci:ffff:01:00.0?iova-base=1G"));
+	SUB(parsed("pci:nonsense", "pci:nonsense"));
 	SUB(parsed("mem:1G", "mem:1G"));
 }
 
