@@ -44,12 +44,13 @@ struct riser_nvme_qpair;
 RISER_API const char *riser_nvme_status_text(uint32_t status);
 
 /* Flags of struct riser_nvme_opts. */
-#define RISER_NVME_RDWR (1u << 0) /* allow commands that change media or the device */
+#define RISER_NVME_RDWR   (1u << 0) /* allow commands that change media or the device */
+#define RISER_NVME_LISTED (1u << 1) /* allow what the two lists name and nothing else */
 
 /**
  * struct riser_nvme_opts - how a controller is opened
  * @size: sizeof(struct riser_nvme_opts)
- * @flags: RISER_NVME_RDWR
+ * @flags: RISER_NVME_RDWR, RISER_NVME_LISTED
  * @io_timeout_ms: deadline of an I/O command; 0: 30,000
  * @admin_timeout_ms: deadline of an admin command; 0: 30,000 (format: ten times that)
  * @max_retries: how often an idempotent command is sent again after resets; 0: 4
@@ -57,8 +58,9 @@ RISER_API const char *riser_nvme_status_text(uint32_t status);
  * @admin_allow: bit n set: admin opcode n is allowed whatever the guard says; NULL: none
  * @io_allow: the same for I/O opcodes
  *
- * A controller that is open already is shared: its first opener's options hold, but for
- * RISER_NVME_RDWR, which is each opener's own (it is kept per struct riser_nvme).
+ * A controller that is open already is shared: its first opener's options hold, but for the flags
+ * and the lists, which are each opener's own (they are kept per struct riser_nvme). What the driver
+ * sends by itself, to bring a controller up or to recover it, needs nobody's leave.
  */
 struct riser_nvme_opts {
 	size_t size;
@@ -440,7 +442,8 @@ RISER_API int riser_nvme_rwv(struct riser_nvme_qpair *q, struct riser_nvme_ns *n
  * @ns: the namespace
  * @req: the caller's end
  *
- * Return: 0, -EAGAIN or -ENODEV, as riser_nvme_read().
+ * Return: 0, -EAGAIN or -ENODEV, as riser_nvme_read(); -EPERM where @ns was opened for a list
+ * without it.
  */
 RISER_API int riser_nvme_flush(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 			       struct riser_nvme_req *req);

@@ -39,16 +39,21 @@ static bool listed(const uint8_t *bits, uint8_t opcode)
 	return bits[opcode / 8] >> (opcode % 8) & 1;
 }
 
+static bool allowed(const struct riser_nvme *h, const uint8_t *list, uint8_t opcode, bool harmless)
+{
+	if (h->flags & RISER_NVME_LISTED)
+		return listed(list, opcode);
+	return h->flags & RISER_NVME_RDWR || harmless || listed(list, opcode);
+}
+
 bool nvme_admin_allowed(const struct riser_nvme *h, uint8_t opcode)
 {
-	return h->flags & RISER_NVME_RDWR || nvme_admin_harmless(opcode) ||
-	       listed(h->admin_allow, opcode);
+	return allowed(h, h->admin_allow, opcode, nvme_admin_harmless(opcode));
 }
 
 bool nvme_io_allowed(const struct riser_nvme *h, uint8_t opcode)
 {
-	return h->flags & RISER_NVME_RDWR || nvme_io_harmless(opcode) ||
-	       listed(h->io_allow, opcode);
+	return allowed(h, h->io_allow, opcode, nvme_io_harmless(opcode));
 }
 
 /* What the driver does itself and nobody may do beside it. */

@@ -240,6 +240,8 @@ static int simple(struct riser_nvme_qpair *q, struct nvme_tracker *t, struct ris
 int riser_nvme_flush(struct riser_nvme_qpair *q, struct riser_nvme_ns *ns,
 		     struct riser_nvme_req *req)
 {
+	if (!ns->max_blocks[RISER_NVME_IO_FLUSH])
+		return -EPERM;
 	return q->free ? simple(q, q->free, req, ns->dw01[RISER_NVME_IO_FLUSH], 0, 0, 0) : full(q);
 }
 

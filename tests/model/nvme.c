@@ -270,6 +270,41 @@ TEST(guarded_opening_refuses_changes)
 	SUB(finish());
 }
 
+/* As a reader opens it, even one that asked for writing. */
+TEST(a_list_can_be_all_that_is_allowed)
+{
+	static const uint8_t identify[32] = { [0] = 1u << RISER_NVME_ADM_IDENTIFY };
+	static const uint8_t read[32] = { [0] = 1u << RISER_NVME_IO_READ };
+	struct riser_nvme_opts nopts = {
+		.size = sizeof(nopts),
+		.flags = RISER_NVME_LISTED | RISER_NVME_RDWR,
+		.admin_allow = identify,
+		.io_allow = read,
+	};
+	struct io io = { .req.done = io_done };
+	struct riser_nvme_sqe sqe = { .opcode = RISER_NVME_IO_FLUSH };
+	struct riser_nvme_id_ctrl id;
+	struct riser_nvme_fw_slot fw;
+	uint32_t value;
+	uint8_t *buf;
+
+	SUB(open_context(on_model() ? RISER_VIRTUAL_TIME : 0));
+	SUB(open_controller(test_uri(), &nopts, NULL));
+	CHECK_EQ(riser_nvme_buf_alloc(c, 4096, (void **)&buf, &err), 0);
+	CHECK_EQ(wait_io(&io, riser_nvme_read(q, ns, &io.req, buf, 0, 1)), 0);
+	CHECK_EQ(riser_nvme_identify(c, x, RISER_NVME_CNS_CTRL, 0, 0, 0, &id), 0);
+	CHECK_EQ(riser_nvme_write(q, ns, &io.req, buf, 0, 1), -EPERM);
+	CHECK_EQ(riser_nvme_flush(q, ns, &io.req), -EPERM);
+	sqe.nsid = riser_le32_of(nsi.nsid);
+	CHECK_EQ(riser_nvme_io(q, &io.req, &sqe, NULL, 0), -EPERM);
+	CHECK_EQ(riser_nvme_get_log(c, x, RISER_NVME_LOG_FW_SLOT, 0, 0, &fw, sizeof(fw)),
+		 RISER_NVME_HOST_GUARDED);
+	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, 0, 0, &value),
+		 RISER_NVME_HOST_GUARDED);
+	riser_nvme_buf_free(c, buf, 4096);
+	SUB(finish());
+}
+
 TEST(bad_arguments_never_reach_the_device)
 {
 	static uint8_t unmapped[8192] __attribute__((aligned(4096)));
@@ -373,5 +408,5 @@ TEST(controllers_are_shared)
 TEST_MAIN(CASE(identify), CASE(write_and_read_back), CASE(many_in_flight),
 	  CASE(many_in_flight_by_interrupt), CASE(other_commands),
 	  CASE(raw_commands_leave_no_trace), CASE(guarded_opening_refuses_changes),
-	  CASE(bad_arguments_never_reach_the_device), CASE(features_and_logs),
-	  CASE(reset_and_go_on), CASE(controllers_are_shared))
+	  CASE(a_list_can_be_all_that_is_allowed), CASE(bad_arguments_never_reach_the_device),
+	  CASE(features_and_logs), CASE(reset_and_go_on), CASE(controllers_are_shared))
