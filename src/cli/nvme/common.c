@@ -1,13 +1,53 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 #include "cli/nvme/nvme.h"
+#include "cli/out.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <riser/util.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Of a list of opcodes that are allowed: the byte that holds one. */
+#define BIT_OF(opcode) [(opcode) / 8] = 1u << (opcode) % 8
+
+int nvme_take_pci(struct cli *c, struct nvme_pci *p)
+{
+	unsigned domain = 0, bus, device, function;
+	int end = 0, n;
+
+	if (!p->bdf && p->iova_base != UINT64_MAX)
+		return cli_fail(
+			c, CLI_USAGE,
+			"--iova-base goes with --pci; a URI takes it as pci:BDF?iova-base=…");
+	if (!p->bdf)
+		return c->arg[0] ? 0
+				 : cli_fail(c, CLI_USAGE,
+					    "missing argument URI, or --pci BDF (riser %s URI)",
+					    c->verb);
+	if (c->arg[0])
+		return cli_fail(c, CLI_USAGE, "--pci %s and %s: one of them", p->bdf, c->arg[0]);
+	n = sscanf(p->bdf, "%8x:%2x:%2x.%1x%n", &domain, &bus, &device, &function, &end);
+	if (n != 4) {
+		domain = 0;
+		n = 1 + sscanf(p->bdf, "%2x:%2x.%1x%n", &bus, &device, &function, &end);
+	}
+	if (n != 4 || p->bdf[end] || p->bdf[strspn(p->bdf, "0123456789abcdefABCDEF:.")] ||
+	    device > 0x1f || function > 7)
+		return cli_fail(c, CLI_USAGE,
+				"--pci wants the address of a PCI function, such as 0000:01:00.0, "
+				"not '%s'",
+				p->bdf);
+	snprintf(p->uri, sizeof(p->uri), "pci:%04x:%02x:%02x.%x?iova-base=%#" PRIx64, domain, bus,
+		 device, function, p->iova_base == UINT64_MAX ? NVME_IOVA_BASE : p->iova_base);
+	c->arg[0] = p->uri;
+	return 0;
+}
+
 int nvme_open_timed(struct cli *c, struct nvme_dev *n, unsigned flags, uint32_t timeout_ms)
 {
+	static const uint8_t identify[32] = { BIT_OF(RISER_NVME_ADM_IDENTIFY) };
+	static const uint8_t read[32] = { BIT_OF(RISER_NVME_IO_READ) };
 	struct riser_nvme_opts o = { .size = sizeof(o), .io_timeout_ms = timeout_ms };
 	bool harmless;
 	int rc;
@@ -19,13 +59,18 @@ int nvme_open_timed(struct cli *c, struct nvme_dev *n, unsigned flags, uint32_t 
 	rc = riser_uri_is_harmless(c->r, n->uri, &harmless, &c->err);
 	if (rc)
 		return cli_fail_err(c, rc);
-	n->may_write = flags && (harmless || c->common.yes);
+	n->may_write = flags & (NVME_WRITE | NVME_MAY_WRITE) && (harmless || c->common.yes);
 	if ((flags & NVME_WRITE) && !n->may_write)
 		return cli_fail(c, CLI_USAGE,
 				"%s may hold data that somebody wants: give --yes-destroy-data to "
 				"do this to it",
 				n->uri);
 	o.flags = n->may_write ? RISER_NVME_RDWR : 0;
+	if (flags & NVME_READER) {
+		o.flags = RISER_NVME_LISTED;
+		o.admin_allow = identify;
+		o.io_allow = read;
+	}
 	rc = riser_nvme_open(c->r, n->uri, &o, &n->ctrl, &c->err);
 	if (rc)
 		return cli_fail_err(c, rc);
@@ -243,19 +288,13 @@ int read_input(struct cli *c, const char *path, void *buf, size_t len)
 
 int write_output(struct cli *c, const char *path, const void *buf, size_t len)
 {
-	FILE *f;
-	bool bad;
+	struct out o;
+	int rc = out_open(c, &o, path);
 
-	if (!path) {
-		/* cli_finish() sees what goes wrong on stdout. */
-		fwrite(buf, 1, len, stdout);
-		return 0;
-	}
-	f = fopen(path, "we");
-	if (!f)
-		return cli_fail(c, cli_exit_of(-errno), "%s cannot be written: %s", path,
-				strerror(errno));
-	bad = fwrite(buf, 1, len, f) != len;
-	bad |= fclose(f) != 0;
-	return bad ? cli_fail(c, CLI_FAILED, "%s cannot be written: %s", path, strerror(errno)) : 0;
+	if (!rc)
+		rc = out_write(&o, buf, len);
+	if (!rc)
+		rc = out_finish(&o);
+	out_close(&o);
+	return rc;
 }

@@ -36,6 +36,22 @@
 	OPT_ROW("data-len", 'l', NUM32, data_len, "NUM", "bytes of data beside the value")
 #define OPT_RAW_BYTES OPT_ROW("raw-binary", 'b', BOOL, binary, NULL, "print the bytes")
 
+/* --pci BDF: a function of this machine by its address, where a verb takes a URI. */
+struct nvme_pci {
+	const char *bdf;
+	uint64_t iova_base;
+	char uri[64];
+};
+
+#define NVME_IOVA_BASE 0x100000000u
+#define OPT_PCI_ROWS                                                                               \
+	OPT_ROW("pci", 0, TEXT, pci.bdf, "BDF", "a PCI function, such as 0000:01:00.0, for URI"),  \
+		OPT_ROW("iova-base", 0, NUM, pci.iova_base, "ADDRESS",                             \
+			"with --pci: where the device sees memory from; default 0x100000000")
+
+/* Make what --pci says the URI that the command line names. Return: 0 or an exit code. */
+int nvme_take_pci(struct cli *c, struct nvme_pci *p);
+
 /* ---- an open controller ---- */
 
 struct nvme_dev {
@@ -54,6 +70,7 @@ struct nvme_dev {
 /* Flags of nvme_open(). */
 #define NVME_WRITE     (1u << 0) /* wants --yes-destroy-data where that counts */
 #define NVME_MAY_WRITE (1u << 1) /* for writing where that is allowed, else guarded */
+#define NVME_READER    (1u << 2) /* Identify and Read can be sent, and nothing else */
 
 /* Each returns 0 or an exit code after its sentence; nvme_close() takes what they left. */
 int nvme_open(struct cli *c, struct nvme_dev *n, unsigned flags);
@@ -155,7 +172,7 @@ void json_bytes(struct json *j, const char *key, const void *data, size_t len);
 
 /* Fill @buf from @path (NULL: stdin), which must hold that much. Return: 0 or an exit code. */
 int read_input(struct cli *c, const char *path, void *buf, size_t len);
-/* Write @buf to @path (NULL: stdout). */
+/* Write @buf to @path (NULL: stdout), all of it or nothing. */
 int write_output(struct cli *c, const char *path, const void *buf, size_t len);
 
 /* ---- features ---- */

@@ -9,11 +9,11 @@ static int run(struct cli *c)
 
 const struct cmd cmd_nvme_read = {
 	.name = "read",
-	.args = "URI",
+	.args = "[URI]",
 	.summary = "read blocks to a file or standard output",
 	.example =
 		"riser nvme read model:nvme --start-block 0 --block-count 7 --data-size 4096 | od -tx1z | head",
-	.opts = rw_opts,
+	.opts = rw_read_opts,
 	.flags = CMD_FORMAT,
 	.run = run,
 };

@@ -7,6 +7,8 @@
 #include "cli/nvme/nvme.h"
 
 extern const struct opt rw_opts[];
+/* Those, and the reader's own words for them. */
+extern const struct opt rw_read_opts[];
 
 /* @name: the command in sentences. */
 int rw_run(struct cli *c, uint8_t opcode, const char *name);
