@@ -209,16 +209,18 @@ RISER_API void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *info)
 /**
  * riser_dm_rename - give it another name, or a uuid where it has none
  * @d: the device
+ * @x: the thread's executor, or NULL
  * @name: the new name, or NULL
  * @uuid: the uuid, or NULL
  * @err: filled on failure; may be NULL
  *
- * Raises an event.
+ * Tables that name the device stay with it, and print its new name. Raises an event.
  *
- * Return: 0; -EBUSY when it is taken; -EINVAL for a bad name, or when it has a uuid already.
+ * Return: 0; -EBUSY when one of them is taken; -EINVAL for a bad name, or when it has a uuid
+ * already; -ENOMEM; -EDEADLK. On failure it is called as before.
  */
-RISER_API int riser_dm_rename(struct riser_dm *d, const char *name, const char *uuid,
-			      struct riser_err *err);
+RISER_API int riser_dm_rename(struct riser_dm *d, struct riser_exec *x, const char *name,
+			      const char *uuid, struct riser_err *err);
 
 /**
  * riser_dm_wait - wait for an event

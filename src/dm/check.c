@@ -70,7 +70,7 @@ static void overlaps(struct check *c)
 				"two writers: sectors %llu to %llu of %s are mapped by line %u too",
 				(unsigned long long)r[i].start,
 				(unsigned long long)min_of(end, r[i].start + r[i].len) - 1,
-				c->t->devs[r[i].dev]->uri, r[last].where.line);
+				dm_dev_uri(c->t->devs[r[i].dev]), r[last].where.line);
 		if (!same || r[i].start + r[i].len > end)
 			last = i;
 	}
@@ -91,16 +91,17 @@ static void features(struct check *c)
 		if (b->write_cache && !t->num_flush)
 			finding(c, &r->where,
 				"lost flush: %s has a volatile cache, and %s passes no flush on",
-				c->t->devs[r->dev]->uri, t->ops->name);
+				dm_dev_uri(c->t->devs[r->dev]), t->ops->name);
 		if (some && t->num_discard && !b->discard)
 			finding(c, &r->where,
 				"lost discard: %s cannot, so that the whole device cannot",
-				c->t->devs[r->dev]->uri);
+				dm_dev_uri(c->t->devs[r->dev]));
 		if (physical && r->start % physical)
 			finding(c, &r->where,
 				"not aligned: %s has physical blocks of %u sectors, and sector %llu "
 				"is inside of one",
-				c->t->devs[r->dev]->uri, physical, (unsigned long long)r->start);
+				dm_dev_uri(c->t->devs[r->dev]), physical,
+				(unsigned long long)r->start);
 	}
 	for (unsigned i = 0; i < c->t->ntargets; i++)
 		if (some && !c->t->targets[i]->num_discard)

@@ -71,9 +71,14 @@ static uint64_t left_of(struct riser *r, uint64_t deadline)
 
 /* Names. */
 
-static int compare(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct riser_dm *)a)->name, ((const struct riser_dm *)b)->name);
+}
+
+static int by_uuid(const void *a, const void *b)
+{
+	return strcmp(((const struct riser_dm *)a)->uuid, ((const struct riser_dm *)b)->uuid);
 }
 
 /* The caller holds the context's lock. */
@@ -85,7 +90,7 @@ static struct riser_dm *find(struct riser *r, const char *name)
 	if (strlen(name) > RISER_DM_NAME_MAX)
 		return NULL;
 	strcpy(key.name, name);
-	d = tfind(&key, &r->dm.names, compare);
+	d = tfind(&key, &r->dm.names, by_name);
 	return d ? *d : NULL;
 }
 
@@ -124,31 +129,70 @@ static int check_name(const char *what, const char *s, size_t max, struct riser_
 	return 0;
 }
 
-static int enter_name(struct riser_dm *d, const char *name, struct riser_err *err)
+/*
+ * The caller holds the context's lock. The new word is entered before the old one goes, so that a
+ * device whose new one cannot be had keeps the old one. Return: 0, -EBUSY or -ENOMEM.
+ */
+static int enter(struct riser_dm *d, void **tree, int (*by)(const void *a, const void *b),
+		 char *field, const char *word)
+{
+	struct riser_dm key, **node;
+
+	strcpy((char *)&key + (field - (char *)d), word);
+	node = tsearch(&key, tree, by);
+	if (!node)
+		return -ENOMEM;
+	if (*node != &key)
+		return -EBUSY;
+	if (*field)
+		tdelete(d, tree, by);
+	strcpy(field, word);
+	node = tfind(d, tree, by); /* deleting moves nodes */
+	*node = d;
+	return 0;
+}
+
+/* The caller holds the context's lock. */
+static void leave(struct riser_dm *d)
+{
+	if (*d->name)
+		tdelete(d, &d->r->dm.names, by_name);
+	if (*d->uuid)
+		tdelete(d, &d->r->dm.uuids, by_uuid);
+	*d->name = *d->uuid = 0;
+}
+
+/* Call it @name and give it @uuid, both or neither; NULL or "": that stays as it is. */
+static int set_names(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err)
 {
 	struct riser *r = d->r;
+	const char *what = "uuid", *word = uuid;
 	int rc = 0;
 
 	pthread_mutex_lock(&r->lock);
-	if (find(r, name)) {
-		rc = -EBUSY;
-	} else {
-		if (*d->name)
-			tdelete(d, &r->dm.names, compare);
-		strcpy(d->name, name);
-		if (!tsearch(d, &r->dm.names, compare))
-			rc = -ENOMEM;
+	if (uuid && *uuid)
+		rc = enter(d, &r->dm.uuids, by_uuid, d->uuid, uuid);
+	if (!rc && name) {
+		what = "name";
+		word = name;
+		rc = enter(d, &r->dm.names, by_name, d->name, name);
+		if (rc && uuid && *uuid) {
+			tdelete(d, &r->dm.uuids, by_uuid);
+			*d->uuid = 0;
+		}
 	}
+	snprintf(d->uri, sizeof(d->uri), "dm:%s", d->name);
 	pthread_mutex_unlock(&r->lock);
 	if (rc == -EBUSY)
-		return err_set(err, rc, "there is a mapped device '%s' already", name);
-	return rc ? err_set(err, rc, "no memory for a name") : 0;
-}
-
-static void describe(struct riser_dm *d)
-{
+		return err_set(err, rc, "there is a mapped device with the %s '%s' already", what,
+			       word);
+	if (rc)
+		return err_set(err, rc, "no memory for a %s", what);
+	pthread_mutex_lock(&d->b->lock);
 	snprintf(d->b->description, sizeof(d->b->description), "mapped device %s",
 		 *d->name ? d->name : "without a name");
+	pthread_mutex_unlock(&d->b->lock);
+	return 0;
 }
 
 int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
@@ -178,14 +222,11 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 		free(d);
 		return rc;
 	}
-	if (uuid)
-		strcpy(d->uuid, uuid);
-	rc = name ? enter_name(d, name, err) : 0;
+	rc = set_names(d, name, uuid, err);
 	if (rc) {
 		blk_put(d->b);
 		return rc;
 	}
-	describe(d);
 	*out = d;
 	return 0;
 }
@@ -241,8 +282,7 @@ static void set_plan(struct riser_dm *d, struct dm_plan *p)
 void dm_free(struct riser_dm *d)
 {
 	pthread_mutex_lock(&d->r->lock);
-	if (*d->name)
-		tdelete(d, &d->r->dm.names, compare);
+	leave(d);
 	list_del(&d->link);
 	pthread_mutex_unlock(&d->r->lock);
 	set_plan(d, NULL);
@@ -259,10 +299,8 @@ static uint32_t forget(struct riser_dm *d)
 
 	pthread_mutex_lock(&d->r->lock);
 	opens = d->b->opens;
-	if (!opens && *d->name) {
-		tdelete(d, &d->r->dm.names, compare);
-		*d->name = 0;
-	}
+	if (!opens)
+		leave(d);
 	pthread_mutex_unlock(&d->r->lock);
 	return opens;
 }
@@ -789,23 +827,25 @@ void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
 	pthread_mutex_unlock(&d->r->lock);
 }
 
-int riser_dm_rename(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err)
+int riser_dm_rename(struct riser_dm *d, struct riser_exec *x, const char *name, const char *uuid,
+		    struct riser_err *err)
 {
 	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
 
 	if (!rc && uuid)
 		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
-	if (!rc && uuid && *d->uuid)
-		rc = err_set(err, -EINVAL, "'%s' has a uuid, %s, and keeps it", d->name, d->uuid);
-	if (!rc && name)
-		rc = enter_name(d, name, err);
+	if (!rc)
+		rc = dm_control_begin(d->r, x, TIME_NEVER, err);
 	if (rc)
 		return rc;
-	if (uuid)
-		strcpy(d->uuid, uuid);
-	describe(d);
-	dm_event(d);
-	return 0;
+	if (uuid && *d->uuid)
+		rc = err_set(err, -EINVAL, "'%s' has a uuid, %s, and keeps it", d->name, d->uuid);
+	else
+		rc = set_names(d, name, uuid, err);
+	dm_control_end(d->r);
+	if (!rc)
+		dm_event(d);
+	return rc;
 }
 
 struct event_wait {

@@ -33,9 +33,9 @@ struct dm_counts;
 struct dm_stats;
 struct dm_sums;
 
-/* A device that tables name; one for each URI and mode in a context. */
+/* A device that tables name; one for each URI, or mapped device, and mode in a context. */
 struct dm_dev {
-	char *uri;
+	char *uri; /* NULL: a mapped device by its name, which may change; see dm_dev_uri() */
 	bool rdwr;
 	unsigned refs; /* under the context's lock */
 	struct riser_blk *b;
@@ -147,6 +147,7 @@ struct riser_dm {
 	struct list link;  /* in struct riser.dm.suspended */
 	struct list order; /* of those that are to be compiled */
 	char name[RISER_DM_NAME_MAX + 1];
+	char uri[sizeof("dm:") + RISER_DM_NAME_MAX]; /* the name, as tables call it */
 	char uuid[RISER_DM_UUID_MAX + 1];
 	uint32_t flags;
 	uint32_t event_nr; /* atomic */
@@ -226,6 +227,12 @@ void dm_free_plugins(struct riser *r);
 int dm_dev_get(struct riser *r, const char *uri, bool rdwr, struct dm_dev **out,
 	       struct riser_err *err);
 void dm_dev_put(struct riser *r, struct dm_dev *v);
+
+/* Under control, as names change: what tables call it. */
+static inline const char *dm_dev_uri(const struct dm_dev *v)
+{
+	return v->uri ? v->uri : v->dm->uri;
+}
 
 /* plan.c */
 int dm_plan_new(struct dm_table *t, struct dm_plan **out, struct riser_err *err);

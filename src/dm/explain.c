@@ -24,7 +24,7 @@ static int part(const struct walk *w, const struct riser_target *t, unsigned dep
 				   .sector = sector,
 				   .count = count,
 				   .target = t->ops->name,
-				   .uri = dev ? dev->uri : NULL,
+				   .uri = dev ? dm_dev_uri(dev) : NULL,
 				   .at = at,
 				   .leaf = dev && !dev->dm,
 				   .known = known };

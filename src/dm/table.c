@@ -120,7 +120,7 @@ static int need(struct dm_table *t, unsigned dev, uint64_t start, uint64_t len, 
 	n->ranges[n->nranges++] =
 		(struct dm_range){ .target = t->ntargets - 1,
 				   .dev = dev,
-				   .identity = v->b->identity ? v->b->identity : v->uri,
+				   .identity = v->b->identity ? v->b->identity : dm_dev_uri(v),
 				   .start = start,
 				   .len = len,
 				   .where = where_of(t->parser, 3 + word) };
@@ -158,7 +158,7 @@ static int table_dev(struct dm_table *t, const char *uri, unsigned *out, struct 
 
 	/* A table names the same few devices, the last one most often. */
 	for (unsigned i = t->ndevs; i-- > 0;) {
-		if (strcmp(t->devs[i]->uri, uri))
+		if (strcmp(dm_dev_uri(t->devs[i]), uri))
 			continue;
 		*out = i;
 		return 0;
@@ -213,13 +213,13 @@ int riser_args_range(struct riser_args *a, struct riser_target *t, uint64_t len,
 		return err_set(err, -EINVAL,
 			       "%s is too small: it has %llu sectors, and %llu from sector %llu on "
 			       "are wanted",
-			       table->devs[*dev]->uri, (unsigned long long)b->sectors,
+			       dm_dev_uri(table->devs[*dev]), (unsigned long long)b->sectors,
 			       (unsigned long long)len, (unsigned long long)*start);
 	if (*start % block || len % block)
 		return err_set(err, -EINVAL,
 			       "%s has logical blocks of %u bytes: sector %llu and length %llu "
 			       "have to be multiples of %u",
-			       table->devs[*dev]->uri, b->limits.logical_block,
+			       dm_dev_uri(table->devs[*dev]), b->limits.logical_block,
 			       (unsigned long long)*start, (unsigned long long)len, block);
 	rc = need(table, *dev, *start, len, a->at - 2);
 	return rc ? err_set(err, rc, "no memory for a table") : 0;

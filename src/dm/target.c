@@ -191,7 +191,7 @@ void riser_target_event(struct riser_target *t)
 
 const char *riser_target_dev_uri(const struct riser_target *t, unsigned dev)
 {
-	return table_of(t)->devs[dev]->uri;
+	return dm_dev_uri(table_of(t)->devs[dev]);
 }
 
 void riser_target_dev_info(const struct riser_target *t, unsigned dev, struct riser_blk_info *info)

@@ -301,15 +301,64 @@ TEST(names)
 	SUB(b = dm_make("b", "0 8 linear dm:a 0"));
 	CHECK_EQ(riser_dm_remove(a, x, &err), -EBUSY);
 	CHECK_EQ(info_of(a).event_nr, 0);
-	CHECK_EQ(riser_dm_rename(a, "b", NULL, &err), -EBUSY);
-	CHECK_EQ(riser_dm_rename(a, "c", "U-1", &err), 0);
+	CHECK_EQ(riser_dm_rename(a, x, "b", NULL, &err), -EBUSY);
+	CHECK_EQ(riser_dm_rename(a, x, "c", "U-1", &err), 0);
 	CHECK_EQ(info_of(a).event_nr, 1);
 	CHECK(riser_dm_find(r, "c") == a && !riser_dm_find(r, "a"));
-	CHECK_EQ(riser_dm_rename(a, NULL, "U-2", &err), -EINVAL);
+	CHECK_EQ(riser_dm_rename(a, x, NULL, "U-2", &err), -EINVAL);
 	CHECK_EQ(riser_dm_wait(a, x, 1, DM_S), -ETIMEDOUT);
 	CHECK_EQ(riser_dm_wait(a, x, 0, DM_S), 0);
 	CHECK_EQ(riser_dm_remove(b, x, &err), 0);
 	CHECK_EQ(riser_dm_remove(a, x, &err), 0);
+	dm_down();
+}
+
+/* Tables name a device, not what it was called when they were made. */
+TEST(tables_follow_a_device_that_is_renamed)
+{
+	struct riser_dm *a, *b, *c, *d;
+
+	dm_up();
+	SUB(a = dm_make("a", "0 8 linear mem:1M 0"));
+	SUB(b = dm_make("b", "0 8 linear dm:a 0"));
+	CHECK_EQ(riser_dm_rename(a, x, "old", NULL, &err), 0);
+	CHECK_STR(dm_status(b, RISER_STATUS_TABLE), "0 8 linear dm:old 0");
+	SUB(c = dm_make("a", "0 8 zero")); /* the name is free, and somebody else's */
+	SUB(d = dm_make("d", "0 4 linear dm:a 0\n4 4 linear dm:old 4"));
+	CHECK_EQ(info_of(d).skips, 2);
+	CHECK_EQ(riser_dm_remove(c, x, &err), -EBUSY);
+	CHECK_EQ(riser_dm_rename(c, x, "zero", NULL, &err), 0);
+	CHECK_STR(dm_status(d, RISER_STATUS_TABLE), "0 4 linear dm:zero 0\n4 4 linear dm:old 4");
+	CHECK_EQ(riser_dm_load(b, x, "0 8 linear dm:a 0", NULL, &err), -ENODEV);
+	CHECK_EQ(riser_dm_remove(d, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(c, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(b, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(a, x, &err), 0);
+	dm_down();
+}
+
+TEST(a_uuid_is_one_device_s)
+{
+	struct riser_dm *a, *b, *c;
+
+	dm_up();
+	CHECK_EQ(riser_dm_create(r, "a", "U-1", 0, &a, &err), 0);
+	CHECK_EQ(riser_dm_create(r, "b", "U-1", 0, &b, &err), -EBUSY);
+	CHECK_STR(err.text, "there is a mapped device with the uuid 'U-1' already");
+	CHECK(!riser_dm_find(r, "b"));
+	CHECK_EQ(riser_dm_create(r, "a", "U-2", 0, &b, &err), -EBUSY);
+	CHECK_STR(err.text, "there is a mapped device with the name 'a' already");
+	CHECK_EQ(riser_dm_create(r, "b", "U-2", 0, &b, &err), 0); /* it was not kept */
+	CHECK_EQ(riser_dm_create(r, NULL, NULL, 0, &c, &err), 0);
+	CHECK_EQ(riser_dm_rename(c, x, "c", "U-1", &err), -EBUSY);
+	CHECK_EQ(riser_dm_rename(c, x, "b", "U-3", &err), -EBUSY);
+	CHECK_STR(info_of(c).name, "");
+	CHECK_STR(info_of(c).uuid, "");
+	CHECK_EQ(riser_dm_remove(a, x, &err), 0);
+	CHECK_EQ(riser_dm_rename(c, x, "c", "U-1", &err), 0); /* nobody's any more */
+	CHECK_STR(info_of(c).uuid, "U-1");
+	CHECK_EQ(riser_dm_remove(c, x, &err), 0);
+	CHECK_EQ(riser_dm_remove(b, x, &err), 0);
 	dm_down();
 }
 
@@ -343,4 +392,5 @@ TEST(a_million_extents)
 TEST_MAIN(CASE(a_table_of_four_kinds), CASE(where_the_data_goes), CASE(mistakes_and_their_places),
 	  CASE(what_is_a_hole), CASE(plans_skip_what_they_may),
 	  CASE(what_comes_while_suspended_waits), CASE(events_go_upwards), CASE(names),
+	  CASE(tables_follow_a_device_that_is_renamed), CASE(a_uuid_is_one_device_s),
 	  CASE(a_million_extents))

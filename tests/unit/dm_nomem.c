@@ -12,11 +12,13 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t size);
 void *__real_aligned_alloc(size_t align, size_t size);
 char *__real_strdup(const char *s);
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t size);
 void *__wrap_aligned_alloc(size_t align, size_t size);
 char *__wrap_strdup(const char *s);
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 
 static unsigned countdown; /* the allocation that fails; 0: none */
 static bool fixture;       /* the leaf's own are made with memory to spare */
@@ -49,6 +51,12 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 char *__wrap_strdup(const char *s)
 {
 	return fails() ? NULL : __real_strdup(s);
+}
+
+/* A node of a tree. */
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+	return fails() ? NULL : __real_tsearch(key, root, compare);
 }
 
 static int spare_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
@@ -226,4 +234,27 @@ TEST(suspend_and_resume_below)
 	SUB(down());
 }
 
-TEST_MAIN(CASE(load), CASE(resume), CASE(resume_below), CASE(suspend_and_resume_below))
+/* A device that cannot have another name keeps the one that it has. */
+TEST(rename_it)
+{
+	unsigned n = 0;
+	int rc;
+
+	SUB(up());
+	do {
+		countdown = ++n;
+		rc = riser_dm_rename(mid, x, "other", "U", &err);
+		countdown = 0;
+		if (rc && rc != -ENOMEM)
+			FAIL("allocation %u: %d (%s)", n, rc, err.text);
+		CHECK_STR(mid->name, rc ? "mid" : "other");
+		CHECK_STR(mid->uuid, rc ? "" : "U");
+		CHECK(riser_dm_find(r, rc ? "mid" : "other") == mid);
+		CHECK(!riser_dm_find(r, rc ? "other" : "mid"));
+	} while (rc);
+	CHECK_EQ(n, 3);
+	SUB(down());
+}
+
+TEST_MAIN(CASE(rename_it), CASE(load), CASE(resume), CASE(resume_below),
+	  CASE(suspend_and_resume_below))
