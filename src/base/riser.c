@@ -26,6 +26,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 	r->log = opts ? opts->log : NULL;
 	r->log_ctx = opts ? opts->log_ctx : NULL;
 	list_init(&r->controllers);
+	list_init(&r->vfio);
 	list_init(&r->claims);
 	list_init(&r->regions);
 	list_init(&r->spaces);
@@ -76,7 +77,7 @@ void base_log(struct riser *r, enum riser_log_level level, const char *fmt, ...)
 	if (!r->log)
 		return;
 	va_start(ap, fmt);
-	err_vformat(line, sizeof(line), fmt, ap);
+	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	r->log(r->log_ctx, level, line);
 }

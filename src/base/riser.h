@@ -46,6 +46,8 @@ struct riser {
 	 */
 	pthread_mutex_t open_lock;
 	struct list controllers; /* struct nvme_ctrl, by canonical URI; under open_lock */
+	struct list
+		vfio; /* struct vfio_space; changed under open_lock and lock, read under either */
 
 	pthread_mutex_t claim_lock; /* none of the others is taken under it */
 	struct list claims; /* what is open for writing, see blk/claim.c; under claim_lock */

@@ -113,10 +113,12 @@ static int bring_up(struct nvme_ctrl *c, struct riser_err *err)
 {
 	unsigned vectors = min_of(pci_irq_vectors(c->pci), (unsigned)NVME_VECTORS);
 	uint32_t gen;
+	int rc;
 
 	c->db = pci_map(c->pci, 0, RISER_NVME_REG_DBS, (size_t)DOORBELLS << c->db_shift);
-	if (vectors > 1 && !pci_irq_set(c->pci, c->vectors, vectors))
-		c->nvectors = vectors;
+	while (vectors > 1 && (rc = pci_irq_set(c->pci, c->vectors, vectors)))
+		vectors = rc == -ENOSPC ? min_of(vectors - 1, pci_irq_vectors(c->pci)) : 0;
+	c->nvectors = vectors > 1 ? vectors : 0;
 	pthread_mutex_lock(&c->lock);
 	nvme_recover_start(c, "opening");
 	gen = c->gen;

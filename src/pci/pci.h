@@ -47,9 +47,11 @@ struct pci_dev;
  * @bar_map: let loads and stores reach a range of a BAR; -EOPNOTSUPP: use bar_read and bar_write
  * @bar_read: @width is 4 or 8; all-ones when the function is gone
  * @bar_write: likewise; may be posted
- * @irq_vectors: MSI-X vectors that irq_set can serve, 0 for none; NULL: 0
+ * @irq_vectors: MSI-X or MSI vectors that irq_set can serve, 0 for none; NULL: 0
  * @irq_set: vectors 0…n-1 signal these eventfds, -1 for none; @n = 0 switches MSI-X off. Called
- *	with all vectors at -1 before the driver enables its device, again as vectors are taken
+ *	with all vectors at -1 before the driver enables its device, again as vectors are taken; a
+ *	number that another event got since was -1 in between. -ENOSPC: the system has not so many,
+ *	and irq_vectors tells how many it has
  * @reset: start a function reset. Return: 0 or a negative errno (-EOPNOTSUPP: there is none)
  * @reset_poll: 1 when it is done and BARs and command register are restored, 0 not yet, or a
  *	negative errno. When 1 was returned the function does no DMA

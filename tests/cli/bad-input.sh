@@ -17,7 +17,8 @@ from()
 
 refuses 2 "riser info: unknown scheme 'modle'; did you mean 'model:'?" info modle:nvme
 refuses 2 "riser info: unknown scheme 'gopher'; there is: *mem:*model:*" info gopher:disk
-refuses 2 "riser info: unknown scheme 'pci'; there is: *model:*" info 0000:00:02.0
+refuses 4 'riser info: there is no PCI function ffff:ff:1f.7: *riser list* shows them' info ffff:ff:1f.7
+refuses 2 "riser info: pci: '1f.7' is no address of a PCI function, such as *" info pci:1f.7
 refuses 2 "riser nvme id-ctrl: 'file:' is no way to a PCI function; there is:* model:*" \
 	nvme id-ctrl /dev/nvme0
 refuses 2 "riser info: an empty URI: *" info ''

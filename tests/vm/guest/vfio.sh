@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+# pci: on VFIO, which this kernel gives and nobody here wrote.
+# shellcheck source=SCRIPTDIR/../../tap.sh
+. "$(dirname "$0")/../../tap.sh"
+bdf=0000:00:04.0
+nvme=/riser/build/tests/test-nvme
+
+# bind BDF: hand it to vfio-pci, whoever has it
+bind()
+{
+	local sys=/sys/bus/pci/devices/$1
+
+	modprobe vfio-pci
+	echo vfio-pci >"$sys/driver_override"
+	[ ! -e "$sys/driver" ] || echo "$1" >"$sys/driver/unbind"
+	echo "$1" >/sys/bus/pci/drivers_probe
+	[ "$(basename "$(readlink "$sys/driver")")" = vfio-pci ]
+}
+
+node_of()
+{
+	echo "/dev/vfio/$(basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")")"
+}
+
+as_nobody()
+{
+	prlimit --memlock="${memlock-67108864}:67108864" \
+		setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
+driver_test()
+{
+	RISER_TEST_URI=pci:$bdf "$@" "$nvme"
+}
+
+try 'vfio-pci takes the function' bind $bdf
+# After riser bind --user, as it were.
+as_owner()
+{
+	chown 65534 "$(node_of $bdf)"
+	driver_test as_nobody
+}
+
+refused()
+{
+	local said status=0
+
+	chown 0 "$(node_of $bdf)"
+	said=$(as_nobody riser nvme id-ctrl pci:$bdf 2>&1) || status=$?
+	echo "$said"
+	((status == 3))
+	[[ $said == *"/dev/vfio/"*" is root:root's with mode 0600, and nobody may not open it: as root, riser bind $bdf --user nobody" ]]
+}
+
+locked_out()
+{
+	local said status=0 line
+
+	chown 65534 "$(node_of $bdf)"
+	said=$(prlimit --memlock=65536:65536 setpriv --reuid=65534 --regid=65534 --clear-groups \
+		riser nvme id-ctrl pci:$bdf 2>&1) || status=$?
+	echo "$said"
+	((status == 1))
+	[[ $said =~ "write the line 'nobody - memlock "([0-9]+)"' into /etc/security/limits.d/riser.conf" ]]
+	# Followed literally, it works.
+	prlimit --memlock=$((BASH_REMATCH[1] * 1024)) \
+		setpriv --reuid=65534 --regid=65534 --clear-groups riser nvme id-ctrl pci:$bdf >"$scratch/id"
+	grep -q QEMU "$scratch/id"
+}
+
+# A second process finds the group taken, and is told by whom.
+taken()
+{
+	local said status=0 holder
+
+	riser bench pci:$bdf --rw=randread --iodepth=1 --runtime=60 >"$scratch/bench" 2>&1 &
+	holder=$!
+	for _ in {1..100}; do
+		[ ! "$(ls -l /proc/$holder/fd 2>/dev/null | grep "$(node_of $bdf)$")" ] || break
+		sleep 0.1
+	done
+	said=$(riser nvme id-ctrl pci:$bdf 2>&1) || status=$?
+	kill -TERM $holder
+	wait $holder || true
+	echo "$said"
+	((status == 4))
+	[[ $said == *" is held by riser, pid $holder"* ]]
+}
+
+not_bound()
+{
+	local said status=0
+
+	said=$(riser nvme id-ctrl pci:00:05.0 2>&1) || status=$?
+	echo "$said"
+	((status == 4))
+	[[ $said == *"0000:00:05.0 is bound to "*", not to vfio-pci: as root, riser bind 0000:00:05.0" ]]
+}
+
+try 'who is not bound is told' not_bound
+try "the driver's tests as root" driver_test env
+try 'who may not open the node is told' refused
+try 'who may not lock memory is told' locked_out
+try "the driver's tests as the node's owner" as_owner
+try 'a second process is told who has it' taken
+tap_end
