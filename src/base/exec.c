@@ -103,8 +103,12 @@ bool exec_completing(struct riser *r)
 	bool found = false;
 
 	pthread_mutex_lock(&r->lock);
-	list_for_each (x, &r->execs, struct riser_exec, link)
+	/* By its links: as an executor, which is aligned, the list's own head would not be. */
+	for (struct list *l = r->execs.next; l != &r->execs; l = l->next) {
+		const struct riser_exec *x = list_entry(l, struct riser_exec, link);
+
 		found = found || (load_relaxed(&x->runner) == self && x->in_cb);
+	}
 	pthread_mutex_unlock(&r->lock);
 	return found;
 }
