@@ -66,7 +66,8 @@ build()
 	configure "$@" && ninja -C "$out/$1"
 }
 
-# rings DIR: the rings that its tests belong to; "threaded" and "slow" only mark some of them
+# rings DIR: the rings that its tests belong to; "threaded" and "slow" only mark some of them, and
+# "hardware" is a user's
 rings()
 {
 	meson introspect --tests "$out/$1" | python3 -c '
@@ -74,7 +75,7 @@ import json, sys
 suites = [s.split(":")[-1] for test in json.load(sys.stdin) for s in test["suite"]]
 known = ["tree", "unit", "model", "cli", "interop"]
 print(*[s for s in known if s in suites],
-      *sorted(set(suites) - set(known) - {"threaded", "slow", "riser"}))'
+      *sorted(set(suites) - set(known) - {"threaded", "slow", "riser", "hardware"}))'
 }
 
 # tests RING DIR SUITE

@@ -2,7 +2,10 @@
 /* Copyright (c) 2026 The riser authors */
 /*
  * The driver against whatever RISER_TEST_URI names: riser's model by default, on virtual time;
- * QEMU's device by "qtest:spawn?device=nvme"; hardware, one day. One binary for all.
+ * QEMU's device by "qtest:spawn?device=nvme"; hardware by tests/hardware/run. One binary for all.
+ *
+ * With RISER_TEST_READONLY the controller is opened guarded, by every case: nothing that changes
+ * the device gets past the library, and what wants that is skipped.
  */
 #include "nvme_rig.h"
 
@@ -18,9 +21,21 @@ static bool on_model(void)
 	return !strncmp(test_uri(), "model:", 6);
 }
 
+static bool read_only(void)
+{
+	return getenv("RISER_TEST_READONLY");
+}
+
+/* For cases that write, or that would if what they test were broken. */
+#define WRITES()                                                                                   \
+	do {                                                                                       \
+		if (read_only())                                                                   \
+			SKIP("nothing may be written to this device");                             \
+	} while (0)
+
 static void begin_with(uint32_t flags, uint32_t qpair_flags)
 {
-	struct riser_nvme_opts nopts = { .size = sizeof(nopts), .flags = flags };
+	struct riser_nvme_opts nopts = { .size = sizeof(nopts), .flags = read_only() ? 0 : flags };
 	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts), .flags = qpair_flags };
 
 	SUB(open_context(on_model() ? RISER_VIRTUAL_TIME : 0));
@@ -72,16 +87,18 @@ TEST(identify)
 }
 
 /* Every length and offset that takes another way through the PRPs. */
+static const struct {
+	size_t off, len;
+} shapes[] = { { 0, 4096 },      { 512, 4096 }, { 4, 4096 },     { 0, 8192 },
+	       { 4092, 8192 },   { 0, 12288 },  { 2048, 65536 }, { 0, 131072 },
+	       { 1024, 131072 }, { 0, 262144 }, { 0, 524288 } };
+
 TEST(write_and_read_back)
 {
-	static const struct {
-		size_t off, len;
-	} shapes[] = { { 0, 4096 },      { 512, 4096 }, { 4, 4096 },     { 0, 8192 },
-		       { 4092, 8192 },   { 0, 12288 },  { 2048, 65536 }, { 0, 131072 },
-		       { 1024, 131072 }, { 0, 262144 }, { 0, 524288 } };
 	struct io io = { .req.done = io_done };
 	uint8_t *wr, *rd;
 
+	SUB(WRITES());
 	SUB(begin());
 	CHECK_EQ(riser_nvme_buf_alloc(c, 1 << 20, (void **)&wr, &err), 0);
 	CHECK_EQ(riser_nvme_buf_alloc(c, 1 << 20, (void **)&rd, &err), 0);
@@ -104,7 +121,38 @@ TEST(write_and_read_back)
 	SUB(finish());
 }
 
-#define DEPTH 48
+/* What is there reads the same, block by block and in every other way. */
+TEST(reads_agree)
+{
+	struct io io = { .req.done = io_done };
+	uint8_t *one, *rd;
+
+	SUB(begin());
+	CHECK_EQ(riser_nvme_buf_alloc(c, 1 << 20, (void **)&one, &err), 0);
+	CHECK_EQ(riser_nvme_buf_alloc(c, 1 << 20, (void **)&rd, &err), 0);
+	for (uint64_t b = 0; b < (512 << 10) / nsi.block_size; b++)
+		CHECK_EQ(wait_io(&io,
+				 riser_nvme_read(q, ns, &io.req, one + b * nsi.block_size, b, 1)),
+			 0);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		size_t off = shapes[i].off, len = shapes[i].len;
+		uint32_t n = (uint32_t)(len / nsi.block_size);
+
+		if (n > nsi.max_blocks)
+			continue;
+		memset(rd, 0xee, 1 << 20);
+		CHECK_EQ(wait_io(&io, riser_nvme_read(q, ns, &io.req, rd + off, 0, n)), 0);
+		CHECK_EQ(memcmp(one, rd + off, len), 0);
+		CHECK(rd[off + len] == 0xee);
+		CHECK(off == 0 || rd[off - 1] == 0xee);
+	}
+	riser_nvme_buf_free(c, rd, 1 << 20);
+	riser_nvme_buf_free(c, one, 1 << 20);
+	SUB(finish());
+}
+
+#define DEPTH  48
+#define ROUNDS 20
 
 struct slot {
 	struct riser_nvme_req req;
@@ -114,25 +162,25 @@ struct slot {
 	bool writing;
 };
 
+/* What the first ROUNDS * DEPTH pieces of IO_BYTES hold. */
+static uint8_t expected[ROUNDS * DEPTH * IO_BYTES];
+
 static void slot_done(struct riser_nvme_req *req, uint32_t status, uint64_t result)
 {
 	struct slot *s = (struct slot *)req;
-	uint8_t want[4096];
 
 	*s->bad += status != 0;
-	if (!s->writing) {
-		fill(want, sizeof(want), (uint32_t)s->lba);
-		*s->bad += memcmp(want, s->buf, sizeof(want)) != 0;
-	}
+	if (!s->writing)
+		*s->bad += memcmp(expected + s->lba * nsi.block_size, s->buf, IO_BYTES) != 0;
 	--*s->left;
 }
 
-static void storm(bool writing, struct slot *slots, unsigned rounds)
+static void storm(bool writing, struct slot *slots)
 {
-	uint32_t n = 4096 / nsi.block_size;
+	uint32_t n = IO_BYTES / nsi.block_size;
 	unsigned left = 0, bad = 0;
 
-	for (unsigned round = 0; round < rounds; round++) {
+	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < DEPTH; i++) {
 			struct slot *s = &slots[i];
 			int rc;
@@ -143,7 +191,7 @@ static void storm(bool writing, struct slot *slots, unsigned rounds)
 			s->writing = writing;
 			s->req.done = slot_done;
 			if (writing)
-				fill(s->buf, 4096, (uint32_t)s->lba);
+				memcpy(s->buf, expected + s->lba * nsi.block_size, IO_BYTES);
 			rc = writing ? riser_nvme_write(q, ns, &s->req, s->buf, s->lba, n)
 				     : riser_nvme_read(q, ns, &s->req, s->buf, s->lba, n);
 			CHECK_EQ(rc, 0);
@@ -155,6 +203,21 @@ static void storm(bool writing, struct slot *slots, unsigned rounds)
 	CHECK_EQ(bad, 0);
 }
 
+/* Take what is there for what should be there. */
+static void expect_what_is_there(uint8_t *buf, size_t len)
+{
+	struct io io = { .req.done = io_done };
+	uint64_t blocks = sizeof(expected) / nsi.block_size, n;
+
+	for (uint64_t b = 0; b < blocks; b += n) {
+		n = len / nsi.block_size;
+		n = n > nsi.max_blocks ? nsi.max_blocks : n;
+		n = n > blocks - b ? blocks - b : n;
+		CHECK_EQ(wait_io(&io, riser_nvme_read(q, ns, &io.req, buf, b, (uint32_t)n)), 0);
+		memcpy(expected + b * nsi.block_size, buf, n * nsi.block_size);
+	}
+}
+
 static void deep(uint32_t qpair_flags)
 {
 	struct riser_nvme_qpair_info info;
@@ -164,16 +227,21 @@ static void deep(uint32_t qpair_flags)
 	SUB(begin_with(RISER_NVME_RDWR, qpair_flags));
 	riser_nvme_qpair_get_info(q, &info);
 	CHECK_EQ(info.vector >= 0, qpair_flags == RISER_NVME_QPAIR_IRQ);
-	CHECK_EQ(riser_nvme_buf_alloc(c, DEPTH * 4096, (void **)&mem, &err), 0);
+	CHECK_EQ(riser_nvme_buf_alloc(c, DEPTH * IO_BYTES, (void **)&mem, &err), 0);
 	for (unsigned i = 0; i < DEPTH; i++)
-		slots[i].buf = mem + i * 4096;
-	SUB(storm(true, slots, 20));
-	SUB(storm(false, slots, 20));
+		slots[i].buf = mem + i * IO_BYTES;
+	if (read_only()) {
+		SUB(expect_what_is_there(mem, DEPTH * IO_BYTES));
+	} else {
+		fill(expected, sizeof(expected), qpair_flags);
+		SUB(storm(true, slots));
+	}
+	SUB(storm(false, slots));
 	riser_nvme_qpair_get_info(q, &info);
 	CHECK_EQ(info.free, info.entries - 1);
 	CHECK_EQ(info.inflight, 0);
 	CHECK(info.doorbells < info.completed * 2); /* rung once a poll, not once a command */
-	riser_nvme_buf_free(c, mem, DEPTH * 4096);
+	riser_nvme_buf_free(c, mem, DEPTH * IO_BYTES);
 	SUB(finish());
 }
 
@@ -195,6 +263,7 @@ TEST(other_commands)
 	uint32_t n;
 	uint8_t *buf;
 
+	SUB(WRITES());
 	SUB(begin());
 	n = 32768 / nsi.block_size;
 	CHECK_EQ(riser_nvme_buf_alloc(c, 32768, (void **)&buf, &err), 0);
@@ -219,6 +288,17 @@ TEST(other_commands)
 	SUB(finish());
 }
 
+/* Known data in the first 4096 bytes and in @buf: @seed's, or what is there. */
+static void known_data(uint8_t *buf, uint32_t seed)
+{
+	struct io io = { .req.done = io_done };
+
+	fill(buf, 4096, seed);
+	CHECK_EQ(wait_io(&io, read_only() ? riser_nvme_read(q, ns, &io.req, buf, 0, io_blocks())
+					  : riser_nvme_write(q, ns, &io.req, buf, 0, io_blocks())),
+		 0);
+}
+
 /* A raw command leaves odd dwords in its slot: the commands behind it must not see them. */
 TEST(raw_commands_leave_no_trace)
 {
@@ -230,8 +310,7 @@ TEST(raw_commands_leave_no_trace)
 	SUB(begin());
 	riser_nvme_qpair_get_info(q, &info);
 	CHECK_EQ(riser_nvme_buf_alloc(c, 8192, (void **)&buf, &err), 0);
-	fill(buf, 4096, 7);
-	CHECK_EQ(wait_io(&io, riser_nvme_write(q, ns, &io.req, buf, 0, 4096 / nsi.block_size)), 0);
+	SUB(known_data(buf, 7));
 	sqe.nsid = riser_le32_of(nsi.nsid);
 	sqe.cdw12 = riser_le32_of(4096 / nsi.block_size - 1);
 	sqe.cdw13 = riser_le32_of(0x1); /* a dataset management hint */
@@ -256,6 +335,7 @@ TEST(guarded_opening_refuses_changes)
 	struct riser_nvme_sqe sqe = { .opcode = RISER_NVME_IO_WRITE_UNCOR };
 	uint8_t *buf;
 
+	SUB(WRITES());
 	SUB(begin_with(0, 0));
 	CHECK_EQ(riser_nvme_buf_alloc(c, 4096, (void **)&buf, &err), 0);
 	CHECK_EQ(riser_nvme_write(q, ns, &io.req, buf, 0, 1), -EPERM);
@@ -288,6 +368,7 @@ TEST(a_list_can_be_all_that_is_allowed)
 	uint32_t value;
 	uint8_t *buf;
 
+	SUB(WRITES());
 	SUB(open_context(on_model() ? RISER_VIRTUAL_TIME : 0));
 	SUB(open_controller(test_uri(), &nopts, NULL));
 	CHECK_EQ(riser_nvme_buf_alloc(c, 4096, (void **)&buf, &err), 0);
@@ -309,6 +390,7 @@ TEST(bad_arguments_never_reach_the_device)
 {
 	static uint8_t unmapped[8192] __attribute__((aligned(4096)));
 	static const struct riser_nvme_dsm_range ranges[257];
+	int refused = read_only() ? -EPERM : -EINVAL;
 	struct io io = { .req.done = io_done };
 	uint8_t *buf;
 
@@ -322,10 +404,10 @@ TEST(bad_arguments_never_reach_the_device)
 	/* A count that is nothing but flags in its upper bits. */
 	for (uint32_t bit = 1u << 17; bit < RISER_NVME_FUA; bit <<= 1)
 		CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf, 0, bit | 1), -EINVAL);
-	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 1u << 25 | 1, false), -EINVAL);
-	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, nsi.max_zeroes + 1, false), -EINVAL);
-	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, 0), -EINVAL);
-	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, nsi.max_ranges + 1), -EINVAL);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, 1u << 25 | 1, false), refused);
+	CHECK_EQ(riser_nvme_write_zeroes(q, ns, &io.req, 0, nsi.max_zeroes + 1, false), refused);
+	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, 0), refused);
+	CHECK_EQ(riser_nvme_deallocate(q, ns, &io.req, ranges, nsi.max_ranges + 1), refused);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, buf + 2, 0, 1), -EINVAL);
 	CHECK_EQ(riser_nvme_read(q, ns, &io.req, unmapped, 0, 1), -EFAULT);
 	CHECK_EQ(riser_nvme_ns_set_window(ns, 8, 8), 0);
@@ -336,6 +418,15 @@ TEST(bad_arguments_never_reach_the_device)
 	SUB(finish());
 }
 
+static void set_threshold(uint32_t kelvin)
+{
+	uint32_t value;
+
+	CHECK_EQ(riser_nvme_set_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, false, 0, kelvin), 0);
+	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, 0, 0, &value), 0);
+	CHECK_EQ(value & 0xffff, kelvin);
+}
+
 TEST(features_and_logs)
 {
 	struct riser_nvme_smart smart;
@@ -344,9 +435,10 @@ TEST(features_and_logs)
 
 	SUB(begin());
 	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, 0, 0, &value), 0);
-	CHECK_EQ(riser_nvme_set_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, false, 0, 350), 0);
-	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TEMP_THRESHOLD, 0, 0, &value), 0);
-	CHECK_EQ(value & 0xffff, 350);
+	if (!read_only()) {
+		SUB(set_threshold(350));
+		SUB(set_threshold(value & 0xffff)); /* as it was */
+	}
 	/* Eight bytes come with this one, wanted or not. */
 	CHECK_EQ(riser_nvme_get_feature(c, x, RISER_NVME_FEAT_TIMESTAMP, 0, 0, &value), 0);
 	CHECK_EQ(riser_nvme_get_log(c, x, RISER_NVME_LOG_SMART, RISER_NVME_NSID_ALL, 0, &smart,
@@ -355,7 +447,7 @@ TEST(features_and_logs)
 	CHECK(smart.temperature[0] || smart.temperature[1]);
 	CHECK_EQ(riser_nvme_get_log(c, x, RISER_NVME_LOG_FW_SLOT, 0, 0, &fw, sizeof(fw)), 0);
 	CHECK_EQ(riser_nvme_set_feature(c, x, RISER_NVME_FEAT_QUEUES, false, 0, 0),
-		 RISER_NVME_HOST_INVALID);
+		 read_only() ? RISER_NVME_HOST_GUARDED : RISER_NVME_HOST_INVALID);
 	SUB(finish());
 }
 
@@ -366,8 +458,7 @@ TEST(reset_and_go_on)
 
 	SUB(begin());
 	CHECK_EQ(riser_nvme_buf_alloc(c, 8192, (void **)&buf, &err), 0);
-	fill(buf, 4096, 3);
-	CHECK_EQ(wait_io(&io, riser_nvme_write(q, ns, &io.req, buf, 0, 4096 / nsi.block_size)), 0);
+	SUB(known_data(buf, 3));
 	for (unsigned i = 0; i < 3; i++) {
 		CHECK_EQ(riser_nvme_reset(c, x, &err), 0);
 		memset(buf + 4096, 0, 4096);
@@ -405,7 +496,7 @@ TEST(controllers_are_shared)
 	SUB(finish());
 }
 
-TEST_MAIN(CASE(identify), CASE(write_and_read_back), CASE(many_in_flight),
+TEST_MAIN(CASE(identify), CASE(write_and_read_back), CASE(reads_agree), CASE(many_in_flight),
 	  CASE(many_in_flight_by_interrupt), CASE(other_commands),
 	  CASE(raw_commands_leave_no_trace), CASE(guarded_opening_refuses_changes),
 	  CASE(a_list_can_be_all_that_is_allowed), CASE(bad_arguments_never_reach_the_device),

@@ -13,6 +13,7 @@
 #include "nvme/ctrl.h"
 #include <errno.h>
 #include <riser/nvme.h>
+#include <riser/util.h>
 
 #define SECOND   1000000000ull
 #define ENTRIES  64u
@@ -39,7 +40,15 @@ static inline void open_context(uint32_t flags)
 	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
 }
 
-/* The controller, namespace 1 and a queue pair of @x. */
+/* The namespace that a URI names, or 1. */
+static inline uint32_t nsid_of(const char *uri)
+{
+	char text[16];
+
+	return riser_uri_get(uri, "nsid", text, sizeof(text)) ? 1 : (uint32_t)atoi(text);
+}
+
+/* The controller, a namespace and a queue pair of @x. */
 static inline void open_controller(const char *uri, const struct riser_nvme_opts *nopts,
 				   const struct riser_nvme_qpair_opts *qopts)
 {
@@ -51,7 +60,7 @@ static inline void open_controller(const char *uri, const struct riser_nvme_opts
 		MISSING("QEMU (Debian package qemu-system-x86)");
 	}
 	if (!rc)
-		rc = riser_nvme_ns_open(c, x, 1, &ns, &err);
+		rc = riser_nvme_ns_open(c, x, nsid_of(uri), &ns, &err);
 	if (!rc)
 		rc = riser_nvme_qpair_open(c, x, qopts, &q, &err);
 	if (rc)
