@@ -112,6 +112,27 @@ fuzz()
 	grep -E '^# [a-z_]+: [0-9.]+ %' "$log" || true
 }
 
+# vm: guests that run the release build; what each boot said that is not "ok"
+vm()
+{
+	local start=$SECONDS counts log=$out/vm.log
+
+	if [ -z "${CI-}" ] && ! tools/install vm; then
+		report vm 0 0 0 1
+		return
+	fi
+	{ tools/install vm && tests/vm/run --build "$out/release"; } >"$log" 2>&1 || true
+	counts=$(sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?$/\1 \2 \4/p' "$log")
+	if [ -n "$counts" ]; then
+		grep -vE '^(ok|#) ' "$log" | head -n -1
+	else
+		tail -n 20 "$log"
+	fi
+	# shellcheck disable=SC2086
+	set -- ${counts:-0 1}
+	report 'vm, all boots' $((SECONDS - start)) "$1" "$2" "${3:-0}"
+}
+
 # The two builds that both commands test.
 build_asan()
 {

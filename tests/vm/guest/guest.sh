@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2317
 # The guest itself: what all the other tests rest on.
-# shellcheck source=SCRIPTDIR/../../tap.sh
-. "$(dirname "$0")/../../tap.sh"
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 iommu_groups()
 {
-	local bdf
+	local device
 
-	for bdf in 0000:00:04.0 0000:00:05.0; do
-		[ -e "/sys/bus/pci/devices/$bdf/iommu_group" ] || { echo "no group for $bdf"; return 1; }
+	for device in "$(bdf n0)" "$(bdf n1)"; do
+		ls -d "/sys/bus/pci/devices/$device/iommu_group"
 	done
 }
 
 kernels_disk()
 {
-	modprobe nvme
-	grep -q n0 /sys/class/nvme/nvme0/serial
+	local node
+
+	node=$(disk n0)
 	head -c 4096 /dev/urandom >"$scratch/block"
-	dd if="$scratch/block" of=/dev/nvme0n1 oflag=direct bs=4096 status=none
-	dd if=/dev/nvme0n1 iflag=direct bs=4096 count=1 status=none | cmp - "$scratch/block"
+	dd if="$scratch/block" of="$node" oflag=direct bs=4096 status=none
+	dd if="$node" iflag=direct bs=4096 count=1 status=none | cmp - "$scratch/block"
 }
 
 vfio_modules()
@@ -27,7 +28,14 @@ vfio_modules()
 	modprobe vfio-pci && [ -e /dev/vfio/vfio ]
 }
 
+nobody_runs_riser()
+{
+	as_user riser version
+}
+
+modprobe nvme
 try 'riser runs' riser version
+try 'riser runs as anybody' nobody_runs_riser
 try 'functions have IOMMU groups' iommu_groups
 try "the kernel's driver has the disk" kernels_disk
 try 'VFIO is there' vfio_modules
