@@ -195,14 +195,14 @@ TEST(flush_and_fua)
 	SUB(up("128K"));
 	CHECK_STR(say(below, "add delay=0,op=write"), "1");
 	CHECK_STR(say(below, "add delay=0,op=flush"), "2");
-	CHECK_EQ(flush(), RISER_BLK_OK); /* nothing to flush */
+	CHECK_EQ(flush(), RISER_BLK_OK); /* what others wrote */
 	CHECK_EQ(put(0, 4, 1, 0), RISER_BLK_OK);
 	CHECK_EQ(put(8, 4, 2, 0), RISER_BLK_OK);
 	CHECK_EQ(put(2, 4, 3, 0), RISER_BLK_OK);
 	CHECK_EQ(put(16, 4, 4, 0), RISER_BLK_OK);
 	/* What FUA overlaps goes first, and what is older than that. */
 	CHECK_EQ(put(5, 1, 5, RISER_BLK_FUA), RISER_BLK_OK);
-	CHECK_STR(say(below, "list"), "1 4 4 delay=0,op=write\n2 0 0 delay=0,op=flush");
+	CHECK_STR(say(below, "list"), "1 4 4 delay=0,op=write\n2 1 1 delay=0,op=flush");
 	CHECK_EQ(who_at(&low, 1), 1);
 	CHECK_EQ(who_at(&low, 2), 3);
 	CHECK_EQ(who_at(&low, 5), 5);
@@ -211,7 +211,7 @@ TEST(flush_and_fua)
 	CHECK_EQ(who_at(&top, 5), 5);
 	/* PREFLUSH is about what came before. */
 	CHECK_EQ(put(24, 1, 6, RISER_BLK_PREFLUSH), RISER_BLK_OK);
-	CHECK_STR(say(below, "list"), "1 5 5 delay=0,op=write\n2 1 1 delay=0,op=flush");
+	CHECK_STR(say(below, "list"), "1 5 5 delay=0,op=write\n2 2 2 delay=0,op=flush");
 	CHECK_EQ(who_at(&low, 16), 4);
 	CHECK_EQ(who_at(&low, 24), 0);
 	CHECK_EQ(put(25, 1, 7, RISER_BLK_PREFLUSH | RISER_BLK_FUA), RISER_BLK_OK);

@@ -5,8 +5,9 @@
  *
  * The cache is a log of what was written, the oldest first. A write without flags ends when it is
  * in the log. One own I/O at a time takes the oldest entry down to the device ("retires" it): when
- * there is no room, when a flush or FUA has to wait for it, before a suspend. Each entry has a
- * number; all up to @retired are on the device, all up to @flushed are on stable storage there.
+ * there is no room, when a flush or FUA has to wait for it, before a suspend. Each entry and each
+ * flush has a number; all up to @retired are on the device, all up to @flushed on stable storage
+ * there.
  *
  *	write	 ends in the log, where there is room
  *	FLUSH	 waits until what was in the log is flushed; PREFLUSH is that before the write
@@ -52,7 +53,7 @@ struct powercut {
 	bool suspending; /* the log is to be empty */
 
 	struct list log;
-	uint64_t number, retired, flushed; /* of entries */
+	uint64_t number, retired, flushed; /* of entries and flushes */
 	uint64_t changes;                  /* how often an entry left the log */
 	struct riser_blk_io *head, *tail;  /* what waits */
 
@@ -176,6 +177,17 @@ static bool waits_for_flush(const struct riser_blk_io *io)
 	return io->op == RISER_BLK_FLUSH || io->flags & RISER_BLK_PREFLUSH;
 }
 
+/*
+ * A flush has a number too, so that it goes down even where nothing was written since the last one:
+ * a table before this, or somebody beside it, may have written to the device.
+ */
+static uint64_t new_flush(struct powercut *p)
+{
+	p->number++;
+	count_retired(p);
+	return p->number;
+}
+
 static void go_down(struct riser_target *t, struct riser_blk_io *io)
 {
 	const struct powercut *p = t->priv;
@@ -236,7 +248,7 @@ static enum riser_target_verdict powercut_map(struct riser_target *t, struct ris
 		*goal = newest_below(p, io) == NOT_IN_LOG ? 0 : p->changes + 1;
 		return riser_target_remap(t, io, p->leg.dev, p->leg.start + io->sector);
 	}
-	*goal = waits_for_flush(io) ? p->number : newest_below(p, io);
+	*goal = waits_for_flush(io) ? new_flush(p) : newest_below(p, io);
 	outcome = proceed(t, io);
 	if (outcome == ENDED && p->suspending)
 		step(t);
