@@ -7,22 +7,16 @@
 #ifndef TESTS_ORACLE_MODEL_H
 #define TESTS_ORACLE_MODEL_H
 
+#include "cell.h"
 #include "script.h"
 
 enum { SECTORS = 64 * 8, NO_TABLE = -1 };
-
-/* A sector of a leaf. */
-struct cell {
-	uint64_t tag;             /* what fills it; 0: zeroes */
-	uint64_t changed;         /* when that was; see model.tick */
-	uint8_t writing, reading; /* I/O in flight */
-	bool unknown;             /* a write that failed has been here */
-};
 
 struct model {
 	const struct script *s;
 	int live[DEVS], pending[DEVS]; /* tables */
 	bool suspended[DEVS];
+	uint16_t off[DEVS]; /* lines whose power is cut */
 	uint64_t tick;
 	struct cell cells[LEAVES][SECTORS];
 };
@@ -33,6 +27,8 @@ struct place {
 	enum where where;
 	unsigned leaf;
 	uint32_t sector;
+	uint64_t path; /* the powercuts on the way: their devices' bits, and a sum of where */
+	bool off;      /* the power of one of them is cut */
 };
 
 /* The table that I/O which is sent now will meet: what waits at a gate meets the next one. */
@@ -45,10 +41,22 @@ static const struct s_table *met(const struct model *m, unsigned dev)
 
 static struct place locate(const struct model *m, const struct s_leg *leg, uint32_t sector);
 
+/* Recutting a powercut changes nothing: it writes all of it back. So its lines do not count. */
+static struct place behind_cache(const struct model *m, const struct s_table *t, unsigned line,
+				 uint32_t sector, struct place p)
+{
+	uint64_t sum = (p.path >> DEVS) * 0x9e3779b97f4a7c15ull;
+
+	sum += (uint64_t)t->dev << 32 | (sector + 1);
+	p.path = sum << DEVS | (p.path & ((1u << DEVS) - 1)) | 1u << t->dev;
+	p.off |= t == &m->s->tables[m->live[t->dev]] && m->off[t->dev] >> line & 1;
+	return p;
+}
+
 static struct place locate_in(const struct model *m, const struct s_table *t, uint32_t sector)
 {
 	const struct s_line *l = t->lines;
-	uint32_t chunk, stripe;
+	uint32_t chunk, stripe, at = sector;
 
 	while (sector >= l->len)
 		sector -= l++->len;
@@ -66,6 +74,9 @@ static struct place locate_in(const struct model *m, const struct s_table *t, ui
 		return (struct place){ .where = W_ZERO };
 	case S_ERROR:
 		return (struct place){ .where = W_ERROR };
+	case S_POWERCUT:
+		return behind_cache(m, t, (unsigned)(l - t->lines), at,
+				    locate(m, &l->legs[0], sector));
 	default:
 		return locate(m, &l->legs[0], sector);
 	}
@@ -79,12 +90,68 @@ static struct place locate(const struct model *m, const struct s_leg *leg, uint3
 	return (struct place){ .where = W_LEAF, .leaf = leg->dev, .sector = sector };
 }
 
-static struct cell *cell_at(struct model *m, unsigned dev, uint32_t sector, enum where *where)
+static struct cell *cell_at(struct model *m, unsigned dev, uint32_t sector, struct place *p)
 {
-	struct place p = locate_in(m, met(m, dev), sector);
+	*p = locate_in(m, met(m, dev), sector);
+	return p->where == W_LEAF ? &m->cells[p->leaf][p->sector] : NULL;
+}
 
-	*where = p.where;
-	return p.where == W_LEAF ? &m->cells[p.leaf][p.sector] : NULL;
+static bool has_powercut(const struct s_table *t)
+{
+	for (unsigned i = 0; i < t->nlines; i++)
+		if (t->lines[i].kind == S_POWERCUT)
+			return true;
+	return false;
+}
+
+/* Return: a table's device and those below it, one bit each; with @caches those with powercuts. */
+static uint8_t reach(const struct model *m, const struct s_table *t, bool caches)
+{
+	uint8_t all = (uint8_t)((!caches || has_powercut(t)) << t->dev);
+
+	for (unsigned i = 0; i < t->nlines; i++)
+		for (unsigned k = 0; k < line_legs(&t->lines[i]); k++)
+			if (t->lines[i].legs[k].dev >= LEAVES)
+				all |= reach(m, met(m, t->lines[i].legs[k].dev - LEAVES), caches);
+	return all;
+}
+
+static bool any_suspended(const struct model *m)
+{
+	for (unsigned i = 0; i < m->s->ndevs; i++)
+		if (m->suspended[i])
+			return true;
+	return false;
+}
+
+static bool any_off(const struct model *m)
+{
+	for (unsigned i = 0; i < m->s->ndevs; i++)
+		if (m->off[i])
+			return true;
+	return false;
+}
+
+/* A device's powercuts wrote back what they had before @since. */
+static void written_back(struct model *m, unsigned dev, uint64_t since)
+{
+	const uint64_t devs = (1u << DEVS) - 1;
+
+	m->tick++;
+	for (unsigned i = 0; i < LEAVES * SECTORS; i++) {
+		struct cell *c = &m->cells[i / SECTORS][i % SECTORS];
+
+		if ((c->path & devs) == 1u << dev && newest(c)->when < since)
+			cell_written_back(c, m->tick);
+	}
+}
+
+static bool any_cached(const struct model *m)
+{
+	for (unsigned i = 0; i < LEAVES * SECTORS; i++)
+		if (m->cells[i / SECTORS][i % SECTORS].path)
+			return true;
+	return false;
 }
 
 /* What a table, or what is live on a device, can do: all that its devices can. */
@@ -108,6 +175,7 @@ static struct ability ability_of(const struct model *m, const struct s_table *t)
 			a.discard &= of.discard;
 			a.compare &= of.compare;
 			a.block = max_of(a.block, of.block);
+			a.compare &= t->lines[i].kind != S_POWERCUT;
 		}
 	return a;
 }
@@ -126,7 +194,8 @@ static bool equivalent(const struct model *m, const struct s_table *a, const str
 	for (uint32_t i = 0; i < table_sectors(a); i++) {
 		struct place x = locate_in(m, a, i), y = locate_in(m, b, i);
 
-		if (x.where != y.where || x.leaf != y.leaf || x.sector != y.sector)
+		if (x.where != y.where || x.leaf != y.leaf || x.sector != y.sector ||
+		    x.path != y.path)
 			return false;
 	}
 	return true;

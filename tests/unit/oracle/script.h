@@ -13,7 +13,16 @@
 #include "../blk_fixture.h"
 #include "dm/dm.h"
 
-enum { LEAVES = 4, DEVS = 8, TABLES = 48, LINES = 12, LEGS = 5, OPS = 4000, DEPTH = 5 };
+enum {
+	LEAVES = 4,
+	DEVS = 8,
+	TABLES = 48,
+	LINES = 12,
+	LEGS = 5,
+	OPS = 4000,
+	DEPTH = 5,
+	REGIONS = 2
+};
 
 struct s_leaf {
 	uint32_t sectors, block, room;
@@ -40,16 +49,20 @@ enum s_kind {
 	S_FLAKEY,
 	S_DUST,
 	S_FAULT,
+	S_POWERCUT, /* writes stay in it for a while; see model.h */
 	S_KINDS
 };
 
-static const char *const kind_names[] = { "linear", "striped", "unstriped", "zero", "error",
-					  "switch", "delay",   "flakey",    "dust", "fault" };
+static const char *const kind_names[] = { "linear", "striped", "unstriped", "zero",
+					  "error",  "switch",  "delay",     "flakey",
+					  "dust",   "fault",   "powercut" };
+
+static const uint16_t torn_choices[] = { 512, 4096, 0 };
 
 struct s_line {
 	enum s_kind kind;
 	uint32_t len, chunk;
-	unsigned n, index; /* UNSTRIPED: of @n stripes */
+	unsigned n, index; /* UNSTRIPED: of @n stripes; POWERCUT: how writes are torn */
 	struct s_leg legs[LEGS];
 };
 
@@ -58,13 +71,14 @@ struct s_table {
 	struct s_line lines[LINES];
 };
 
-enum s_act { A_IO, A_POLL, A_SUSPEND, A_RESUME, A_LOAD, A_CLEAR };
+enum s_act { A_IO, A_POLL, A_SUSPEND, A_RESUME, A_LOAD, A_CLEAR, A_CUT, A_RESTORE, A_STATS };
+enum s_count { C_CREATE, C_PRINT, C_PRINT_CLEAR, C_DELETE, C_LINES_ON, C_LINES_OFF, C_KINDS };
 
 struct s_op {
 	uint8_t act, dev, table;
-	uint8_t op, flags, wrong; /* A_IO; @wrong: compare with something else */
-	uint32_t sector, count;
-	uint32_t seed; /* of the pieces of memory */
+	uint8_t op, flags, wrong; /* A_IO; @wrong: compare with something else. A_STATS: what */
+	uint32_t sector, count;   /* A_CUT: in the line; A_STATS: a region */
+	uint32_t seed;            /* of the pieces of memory; of a cut's lots */
 };
 
 struct script {
@@ -114,6 +128,7 @@ struct maker {
 	uint32_t sectors[DEVS]; /* the fewest that a device ever has, but for tables that shrink it
 				 */
 	unsigned depth[DEVS];
+	struct s_op off; /* how to bring the power back; A_POLL: it is there */
 };
 
 static uint32_t pick(struct maker *m, uint32_t n)
@@ -181,9 +196,10 @@ static bool make_leg(struct maker *m, unsigned dev, uint32_t need, struct s_leg 
 /* A line of at most @left sectors. */
 static void make_line(struct maker *m, unsigned dev, uint32_t left, struct s_line *l)
 {
-	static const enum s_kind kinds[] = { S_LINEAR,  S_LINEAR,    S_LINEAR, S_LINEAR, S_STRIPED,
-					     S_STRIPED, S_UNSTRIPED, S_ZERO,   S_ERROR,  S_SWITCH,
-					     S_DELAY,   S_FLAKEY,    S_DUST,   S_FAULT };
+	static const enum s_kind kinds[] = {
+		S_LINEAR, S_LINEAR, S_LINEAR, S_LINEAR, S_STRIPED, S_STRIPED, S_UNSTRIPED, S_ZERO,
+		S_ERROR,  S_SWITCH, S_DELAY,  S_FLAKEY, S_DUST,    S_FAULT,   S_POWERCUT
+	};
 	uint32_t unit = m->s->unit, units = left / unit, row;
 
 	*l = (struct s_line){ .kind = kinds[pick(m, array_len(kinds))] };
@@ -312,6 +328,39 @@ static void make_control(struct maker *m, struct s_op *o, uint8_t *suspended)
 		*suspended &= (uint8_t) ~(1 << o->dev);
 }
 
+/* Cut the power of a powercut in some table, which may be live then; or bring it back. */
+static void make_cut(struct maker *m, struct s_op *o)
+{
+	const struct s_table *t = &m->s->tables[pick(m, m->s->ntables)];
+	uint32_t begin = 0;
+
+	if (m->off.act == A_RESTORE) {
+		*o = m->off;
+		m->off.act = A_POLL;
+		return;
+	}
+	for (unsigned i = 0; i < t->nlines; begin += t->lines[i++].len) {
+		if (t->lines[i].kind != S_POWERCUT)
+			continue;
+		*o = (struct s_op){
+			.act = A_CUT, .dev = t->dev, .sector = begin, .seed = pick(m, 1u << 30)
+		};
+		m->off = *o;
+		m->off.act = A_RESTORE;
+		return;
+	}
+}
+
+static void make_stats(struct maker *m, struct s_op *o)
+{
+	o->act = A_STATS;
+	o->dev = (uint8_t)pick(m, m->s->ndevs);
+	o->op = (uint8_t)pick(m, C_KINDS);
+	o->table = (uint8_t)pick(m, REGIONS);
+	o->sector = pick(m, m->sectors[o->dev]);
+	o->count = 1 + pick(m, m->sectors[o->dev]);
+}
+
 static void make_ops(struct maker *m)
 {
 	struct script *s = m->s;
@@ -330,6 +379,10 @@ static void make_ops(struct maker *m)
 			make_control(m, o, &suspended);
 			if (o->act == A_LOAD && pick(m, 4))
 				loaded = (uint8_t)(o->dev + 1);
+		} else if (pick(m, m->off.act == A_RESTORE ? 8 : 40) == 0) {
+			make_cut(m, o);
+		} else if (pick(m, 100) == 0) {
+			make_stats(m, o);
 		} else if (pick(m, 4)) {
 			o->act = A_IO;
 			make_io(m, o);
@@ -341,7 +394,7 @@ static void make_ops(struct maker *m)
 static void script_make(struct script *s, uint64_t seed, const bool *kinds)
 {
 	static const unsigned pools[] = { 1, 1, 2, 5, 21 };
-	struct maker m = { .s = s, .seed = seed * 0x9e3779b97f4a7c15ull };
+	struct maker m = { .s = s, .seed = seed * 0x9e3779b97f4a7c15ull, .off = { .act = A_POLL } };
 
 	memset(s, 0, sizeof(*s));
 	memcpy(s->kinds, kinds, sizeof(s->kinds));
@@ -390,6 +443,9 @@ static int text_of_line(const struct s_line *l, uint32_t begin, char *to, size_t
 		n += snprintf(to + n, size - n, " %u", l->index);
 	if (l->kind == S_FLAKEY)
 		n += snprintf(to + n, size - n, " 1000000 0");
+	if (l->kind == S_POWERCUT)
+		n += snprintf(to + n, size - n, " 64K 1 torn=%u",
+			      torn_choices[l->index % array_len(torn_choices)]);
 	if (l->kind == S_DUST)
 		n += snprintf(to + n, size - n, " %u", l->chunk % 8 ? 512 : 4096);
 	return n;
@@ -409,9 +465,20 @@ static void text_of_table(const struct s_table *t, const char *between, char *to
 	}
 }
 
+static void text_of_cut(const struct s_op *o, char *to, size_t size)
+{
+	if (o->act == A_CUT)
+		snprintf(to, size, "cut %u", o->seed);
+	else
+		snprintf(to, size, "restore");
+}
+
 static void print_op(const struct script *s, const struct s_op *o)
 {
 	static const char *const acts[] = { "", "poll", "suspend", "resume", "load", "clear" };
+	static const char *const counts[] = { "@stats_create",      "@stats_print",
+					      "@stats_print_clear", "@stats_delete",
+					      "@histogram on",      "@histogram off" };
 	static const char *const ops[] = { "read",    "write",        "flush",
 					   "discard", "write-zeroes", "compare" };
 	char text[1024];
@@ -421,6 +488,12 @@ static void print_op(const struct script *s, const struct s_op *o)
 	} else if (o->act == A_LOAD) {
 		text_of_table(&s->tables[o->table], "\\n", text, sizeof(text));
 		printf("#   dmsetup load d%u --table '%s'\n", o->dev, text);
+	} else if (o->act == A_CUT || o->act == A_RESTORE) {
+		text_of_cut(o, text, sizeof(text));
+		printf("#   dmsetup message d%u %u %s\n", o->dev, o->sector, text);
+	} else if (o->act == A_STATS) {
+		printf("#   dmsetup message d%u 0 %s (%u+%u, region %u)\n", o->dev, counts[o->op],
+		       o->sector, o->count, o->table);
 	} else if (o->act != A_IO) {
 		printf("#   dmsetup %s d%u\n", acts[o->act], o->dev);
 	} else {
