@@ -49,6 +49,28 @@ RISER_API char *riser_format_size(uint64_t bytes, char *buf, size_t len);
 RISER_API const char *riser_nearest(const char *word, const char *const *words);
 
 /**
+ * riser_utf8 - the length of a character of UTF-8
+ * @text: where it begins
+ * @len: bytes that are there
+ *
+ * Return: 1 to 4; 0 where there is none.
+ */
+RISER_API size_t riser_utf8(const char *text, size_t len);
+
+/**
+ * riser_printable - text that does nothing to a terminal but appear
+ * @text: any bytes
+ * @len: how many
+ * @out: receives them, ended by a 0: control characters and what is no UTF-8 as "\x1b"
+ * @size: of @out, at least 1; it is cut between two characters
+ *
+ * The sentences of struct riser_err and the lines of a log are so already.
+ *
+ * Return: how many bytes of @text are in @out.
+ */
+RISER_API size_t riser_printable(const char *text, size_t len, char *out, size_t size);
+
+/**
  * riser_uri_get - the value of a key of a URI
  * @uri: such as "model:nvme?nsid=2"
  * @key: such as "nsid"

@@ -77,7 +77,7 @@ void base_log(struct riser *r, enum riser_log_level level, const char *fmt, ...)
 	if (!r->log)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	err_vformat(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	r->log(r->log_ctx, level, line);
 }

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include <errno.h>
+#include <riser/util.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,9 +58,11 @@ static __attribute__((format(printf, 3, 0))) void print_json(const struct cli *c
 static __attribute__((format(printf, 2, 0))) void print_text(const struct cli *c, const char *fmt,
 							     va_list ap)
 {
-	fprintf(stderr, "riser%s%s: ", *c->verb ? " " : "", c->verb);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	char text[4096], shown[4 * sizeof(text)];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	riser_printable(text, strlen(text), shown, sizeof(shown));
+	fprintf(stderr, "riser%s%s: %s\n", *c->verb ? " " : "", c->verb, shown);
 }
 
 int cli_fail(struct cli *c, int code, const char *fmt, ...)

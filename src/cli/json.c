@@ -4,32 +4,12 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
+#include <riser/util.h>
 #include <string.h>
 
 void json_init(struct json *j, FILE *f)
 {
 	*j = (struct json){ .f = f, .first = true };
-}
-
-/* Length of the UTF-8 sequence at @s, or 0 where there is none. */
-static size_t utf8(const unsigned char *s, size_t len)
-{
-	size_t n = s[0] < 0x80                   ? 1
-		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-		   : (s[0] & 0xf0) == 0xe0       ? 3
-		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-						 : 0;
-
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and what lies beyond U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 static void quoted(FILE *f, const char *text, size_t len)
@@ -38,7 +18,7 @@ static void quoted(FILE *f, const char *text, size_t len)
 
 	fputc('"', f);
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8(s + i, len - i);
+		size_t n = riser_utf8(text + i, len - i);
 
 		if (n == 1 && (s[i] == '"' || s[i] == '\\'))
 			fprintf(f, "\\%c", s[i]);

@@ -25,7 +25,7 @@ static void finding(struct check *c, const struct riser_dm_where *where, const c
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	err_vformat(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	c->found(c->ctx, where, text);
 	c->n++;

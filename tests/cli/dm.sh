@@ -70,6 +70,20 @@ check_finds()
 	grep -qx '      ^~~~~' out
 }
 
+# What a table, or a name, holds does nothing to a terminal, nor does a line without an end.
+nothing_raw_is_shown()
+{
+	local esc=$'\e[31m'
+
+	check "0 8 grün$esc" '  0 8 grün\x1b[31m' "unknown target 'grün\x1b[31m'"
+	check "0 8 grün$esc" '      ^~~~~~~~~~~~' 'unknown target'
+	says 2 "*unknown target '?x1b?31m'*" info "table:0 8 $esc"
+	says 2 "*unknown verb '?x1b?31m'*" "$esc"
+	printf '0 8 linear mem:1M %03000000d x %03000000d' 0 0 >long
+	check table:@long "  …$(printf '%.59d x %.59d' 0 0)…" 'one argument too many'
+	check table:@long "$(printf '%63s^' '')" 'line 1, column 3000020'
+}
+
 explains()
 {
 	local table='0 64 striped 2 4 mem:1M 0 mem:2M 8'
@@ -110,6 +124,7 @@ try 'an error has its place' an_error_has_its_place
 try 'a table does not contain itself' a_table_does_not_contain_itself
 try 'check finds nothing' check_finds_nothing
 try 'check finds mistakes, with a caret' check_finds
+try 'nothing raw is shown' nothing_raw_is_shown
 try 'explain tells where I/O goes' explains
 try 'targets are listed' targets_are_listed
 tap_end

@@ -2,7 +2,9 @@
 /* Copyright (c) 2026 The riser authors */
 #include "base/parse.h"
 #include "../tap.h"
+#include "base/err.h"
 #include <errno.h>
+#include <riser/util.h>
 
 TEST(numbers)
 {
@@ -97,5 +99,76 @@ TEST(the_nearest_word)
 	CHECK(parse_nearest("", words) == NULL);
 }
 
-TEST_MAIN(CASE(numbers), CASE(sizes), CASE(sizes_for_people), CASE(yes_and_no),
+static void printable_is(const char *text, size_t len, const char *want)
+{
+	char out[64];
+
+	CHECK_EQ(riser_printable(text, len, out, sizeof(out)), len);
+	CHECK_STR(out, want);
+}
+
+TEST(what_does_nothing_to_a_terminal)
+{
+	char out[8];
+
+	SUB(printable_is("a\x1b[2Jb\r\n\t\x7f", 10, "a\\x1b[2Jb\\x0d\\x0a\\x09\\x7f"));
+	SUB(printable_is("gr\xc3\xbc\xc3\x9f\xe2\x82\xac\xf0\x9f\x90\x9f", 13, "grüß€🐟"));
+	SUB(printable_is("\xc2\x9b"
+			 "2J",
+			 4, "\\xc2\\x9b2J"));
+	SUB(printable_is("\xc0\x80 \xff \xed\xa0\x80 \xe2\x82", 11,
+			 "\\xc0\\x80 \\xff \\xed\\xa0\\x80 \\xe2\\x82"));
+	SUB(printable_is("a\0b", 3, "a\\x00b"));
+	CHECK_EQ(riser_printable("abcde€", 8, out, sizeof(out)), 5); /* whole or not at all */
+	CHECK_STR(out, "abcde");
+}
+
+TEST(a_sentence_is_printable_and_says_where_it_was_cut)
+{
+	char big[2000];
+	struct riser_err e;
+
+	CHECK_EQ(riser_err_set(&e, -EINVAL, "'%s'", "\x1b[31m"), -EINVAL);
+	CHECK_STR(e.text, "'\\x1b[31m'");
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = "€"[i % 3];
+	big[sizeof(big) - 1] = 0;
+	err_set(&e, -EINVAL, "%s", big);
+	CHECK(strlen(e.text) > RISER_ERR_TEXT - 8);
+	CHECK(!strcmp(e.text + strlen(e.text) - 6, "€…"));
+	CHECK_EQ(strspn(e.text, "€…"), strlen(e.text));
+	memset(big, 1, sizeof(big) - 1);
+	err_set(&e, -EINVAL, "%s", big);
+	CHECK(!strcmp(e.text + strlen(e.text) - 7, "\\x01…"));
+}
+
+TEST(prefixes_leave_the_reason)
+{
+	struct riser_err e;
+	char first[80], big[600];
+
+	err_set(&e, -EINVAL, "unknown target 'x': did you mean 'y'?");
+	for (int i = 100; i > 0; i--)
+		CHECK_EQ(err_prefix(&e, -EINVAL, "table: line %d, column 3", i), -EINVAL);
+	CHECK(!strncmp(e.text,
+		       "table: line 1, column 3: …: ", strlen("table: line 1, column 3: …: ")));
+	CHECK(!strstr(e.text, "…: …"));
+	CHECK(strlen(e.text) > RISER_ERR_TEXT - 64);
+	snprintf(first, sizeof(first),
+		 "table: line 100, column 3: unknown target 'x': did you "
+		 "mean 'y'?");
+	CHECK(!strcmp(e.text + strlen(e.text) - strlen(first), first));
+	err_set(&e, -EINVAL, "why");
+	memset(big, 'a', sizeof(big));
+	big[sizeof(big) - 1] = 0;
+	err_prefix(&e, -EINVAL, "%s", big);
+	CHECK(!strcmp(e.text + strlen(e.text) - strlen("a…: why"), "a…: why"));
+	err_set(&e, -EINVAL, "%s", big);
+	err_prefix(&e, -EINVAL, "there");
+	CHECK(!strncmp(e.text, "there: aaaa", strlen("there: aaaa")));
+}
+
+TEST_MAIN(CASE(what_does_nothing_to_a_terminal),
+	  CASE(a_sentence_is_printable_and_says_where_it_was_cut), CASE(prefixes_leave_the_reason),
+	  CASE(numbers), CASE(sizes), CASE(sizes_for_people), CASE(yes_and_no),
 	  CASE(the_nearest_word))
