@@ -199,8 +199,9 @@ struct riser_blk_stats {
  * What is open for writing is not opened for writing again, in this context or (a file) in another
  * process of riser's: that is -EBUSY, and @err names who has it. Reading is always allowed.
  *
- * Return: 0; -EINVAL for a URI that cannot be understood (unknown scheme or key); -ENOENT,
- * -ENODEV, -EBUSY, -EACCES; -EDEADLK from inside a completion; or what the device said.
+ * Return: 0; -EINVAL for a URI that cannot be understood (unknown scheme or key); -EBADMSG for one
+ * with a table that is wrong; -ENOENT, -ENODEV, -EBUSY, -EACCES; -EDEADLK from inside a completion;
+ * or what the device said.
  */
 RISER_API int riser_blk_open(struct riser *r, const char *uri, uint32_t flags,
 			     struct riser_blk **out, struct riser_err *err);

@@ -67,6 +67,8 @@ static int open_table(struct riser *r, const char *text, uint32_t flags, struct 
 	if (rc)
 		return rc;
 	rc = riser_dm_load(d, NULL, text, &where, err);
+	if (rc == -EINVAL)
+		rc = -EBADMSG; /* the URI was understood */
 	if (rc && where.line)
 		err_prefix(err, rc, "table: line %u, column %u", where.line, where.column);
 	if (!rc)
@@ -98,7 +100,7 @@ static int read_file(const char *path, char **out, struct riser_err *err)
 		rc = err_set(err, -EIO, "%s cannot be read", path);
 	fclose(f);
 	if (!rc && !t.text)
-		rc = err_set(err, -EINVAL, "%s is empty", path);
+		rc = err_set(err, -EBADMSG, "%s is empty", path);
 	if (rc)
 		free(t.text);
 	else

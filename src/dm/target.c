@@ -30,6 +30,9 @@ int riser_args_u64(struct riser_args *a, const char *what, uint64_t min, uint64_
 		return err_set(err, -EINVAL, "%s has to be a number, not '%s'", what, word);
 	if (*out >= min && *out <= max)
 		return 0;
+	if (min == max)
+		return err_set(err, -EINVAL, "%s has to be %llu, not %s", what,
+			       (unsigned long long)min, word);
 	return err_set(err, -EINVAL, "%s has to be from %llu to %llu, not %s", what,
 		       (unsigned long long)min, (unsigned long long)max, word);
 }

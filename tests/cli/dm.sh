@@ -20,9 +20,49 @@ a_table_is_a_device()
 
 an_error_has_its_place()
 {
-	says 2 "*line 1, column 5: unknown target 'liner': did you mean 'linear'*" \
+	says 1 "*line 1, column 5: unknown target 'liner': did you mean 'linear'*" \
 		info 'table:0 8 liner mem:1M 0'
 	says 4 '*no-such-file*' info table:@no-such-file
+	says 1 '*line 1, column 13: linear: table: line 1, column 5: *' \
+		info 'table:0 8 linear [table:0 8 liner] 0'
+	says 4 "*no-such-file*" info 'table:0 8 linear no-such-file 0'
+}
+
+# exits CODE ARG…
+exits()
+{
+	local want=$1 code=0
+
+	shift
+	"$riser" "$@" >out 2>&1 || code=$?
+	[ "$code" = "$want" ] || { echo "riser $*: $code, not $want"; cat out; return 1; }
+}
+
+# One meaning everywhere, but for check, whose result is what it finds.
+a_wrong_table_ends_alike()
+{
+	exits 1 info 'table:0 8 liner'
+	: >nothing
+	exits 1 info table:@nothing
+	exits 1 read 'table:0 8 linear mem:1M'
+	exits 1 publish 'table:0 8 liner' nbd:
+	exits 1 dm explain '0 8 liner' 0
+	exits 1 dm check '0 8 liner'
+	exits 4 info 'table:0 8 linear missing 0'
+	exits 4 dm explain '0 8 linear missing 0' 0
+	exits 1 dm check '0 8 linear missing 0'
+	says 2 '*an empty table: give a file, - for standard input, or the text' dm check ''
+	exits 1 dm check 'table:'
+}
+
+what_features_are_there()
+{
+	check '0 8 flakey mem:1M 0 1 0 1 eror_reads' '                            ^~~~~~~~~~' \
+		"unknown feature 'eror_reads': did you mean 'error_reads'?"
+	check '0 8 flakey mem:1M 0 1 0 3 error_reads' '                          ^' \
+		'3 feature arguments are announced, 1 follow'
+	check '0 8 switch 1 8 1 mem:1M 0' '                 ^' \
+		'the number of optional arguments has to be 0, not 1'
 }
 
 a_table_does_not_contain_itself()
@@ -77,7 +117,7 @@ nothing_raw_is_shown()
 
 	check "0 8 grün$esc" '  0 8 grün\x1b[31m' "unknown target 'grün\x1b[31m'"
 	check "0 8 grün$esc" '      ^~~~~~~~~~~~' 'unknown target'
-	says 2 "*unknown target '?x1b?31m'*" info "table:0 8 $esc"
+	says 1 "*unknown target '?x1b?31m'*" info "table:0 8 $esc"
 	says 2 "*unknown verb '?x1b?31m'*" "$esc"
 	printf '0 8 linear mem:1M %03000000d x %03000000d' 0 0 >long
 	check table:@long "  …$(printf '%.59d x %.59d' 0 0)…" 'one argument too many'
@@ -109,6 +149,8 @@ explains()
 		4 +4 linear -> mem:1M sector 4 *
 		8 +4 delay -> decides by itself (mem:2M, …)
 	END
+	gives '[True, False]' '[s["known"] for s in j]' \
+		dm explain $'0 8 linear mem:1M 0\n8 8 delay mem:2M 0 5' 4 --json
 	says 2 '*unknown operation*' dm explain "$table" 0 frob
 	says 2 '*beyond the end*' dm explain "$table" 63
 }
@@ -125,6 +167,8 @@ try 'a table does not contain itself' a_table_does_not_contain_itself
 try 'check finds nothing' check_finds_nothing
 try 'check finds mistakes, with a caret' check_finds
 try 'nothing raw is shown' nothing_raw_is_shown
+try 'a wrong table ends alike' a_wrong_table_ends_alike
+try 'what features there are' what_features_are_there
 try 'explain tells where I/O goes' explains
 try 'targets are listed' targets_are_listed
 tap_end

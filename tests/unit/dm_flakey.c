@@ -16,7 +16,8 @@ TEST(constructor)
 	DM_WRONG("0 8 flakey mem:1M 0 4294967295 1", -EINVAL, 32, "together");
 	DM_WRONG("0 8 flakey mem:1M 0 4294967296 1", -EINVAL, 21, "from 0 to 4294967295");
 	DM_WRONG("0 8 flakey mem:1M 2041 1 1", -EINVAL, 19, "too small");
-	DM_WRONG("0 8 flakey mem:1M 0 1 1 1", -EINVAL, 25, "from 0 to 0");
+	DM_WRONG("0 8 flakey mem:1M 0 1 1 1", -EINVAL, 25,
+		 "1 feature arguments are announced, 0 follow");
 	DM_WRONG("0 8 flakey mem:1M 0 1 1 0 drop_writes", -EINVAL, 27, "one argument too many");
 	DM_WRONG("0 8 flakey mem:1M 0 1 1 1 drop_reads", -EINVAL, 27, "unknown feature");
 	DM_WRONG("0 8 flakey mem:1M 0 1 1 2 drop_writes drop_writes", -EINVAL, 39, "twice");

@@ -119,7 +119,7 @@ TEST(switch_constructor)
 	DM_WRONG("0 8 switch 0 8 0", -EINVAL, 12, "from 1 to 65535");
 	DM_WRONG("0 8 switch 1 0 0 mem:1M 0", -EINVAL, 14, "from 1 to");
 	DM_WRONG("0 8 switch 1 8", -EINVAL, 16, "the number of optional arguments is missing");
-	DM_WRONG("0 8 switch 1 8 1 x mem:1M 0", -EINVAL, 16, "from 0 to 0");
+	DM_WRONG("0 8 switch 1 8 1 x mem:1M 0", -EINVAL, 16, "has to be 0, not 1");
 	DM_WRONG("0 8 switch 2 8 0 mem:1M 0", -EINVAL, 27, "a device is missing");
 	DM_WRONG("0 8 switch 2 8 0 mem:1M 0 mem:1M", -EINVAL, 34, "a first sector is missing");
 	DM_WRONG("0 8 switch 1 8 0 mem:1M 0 mem:1M 0", -EINVAL, 27, "one argument too many");

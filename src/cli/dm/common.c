@@ -39,6 +39,9 @@ int dm_read_table(struct cli *c, const char *arg, char **out)
 	FILE *f;
 	int rc;
 
+	if (!*arg)
+		return cli_fail(c, CLI_USAGE,
+				"an empty table: give a file, - for standard input, or the text");
 	if (!strcmp(arg, "-"))
 		return read_all(c, stdin, "standard input", out);
 	arg += uri ? 6 : 0;

@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 #include "cli/dm/dm.h"
 #include "cli/json.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <riser/util.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static void step_json(void *ctx, const struct riser_dm_step *s)
 	json_u64(j, "count", s->count);
 	json_str(j, "target", s->target);
 	json_str(j, "device", s->uri);
+	json_bool(j, "known", s->known);
 	if (s->known)
 		json_u64(j, "at", s->at);
 	json_bool(j, "leaf", s->leaf);
@@ -60,7 +62,7 @@ static int load(struct cli *c, struct riser_dm **d, const char *table)
 	rc = riser_dm_load(*d, c->x, table, &where, &c->err);
 	if (rc && where.line) {
 		dm_print_where(stderr, table, &where, c->err.text);
-		return CLI_FAILED;
+		return rc == -EINVAL ? CLI_FAILED : cli_exit_of(rc);
 	}
 	if (!rc)
 		rc = riser_dm_resume(*d, c->x, UINT64_MAX, &c->err);

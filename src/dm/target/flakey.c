@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include <errno.h>
 #include <riser/target.h>
+#include <riser/util.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -94,7 +95,14 @@ static int set_once(bool *flag, const char *name, struct riser_err *err)
 
 static int feature(struct flakey *f, struct riser_args *a, struct riser_err *err)
 {
-	const char *name = riser_args_word(a, "a feature", err);
+	static const char *const names[] = { "error_reads",
+					     "drop_writes",
+					     "error_writes",
+					     "corrupt_bio_byte",
+					     "random_read_corrupt",
+					     "random_write_corrupt",
+					     NULL };
+	const char *name = riser_args_word(a, "a feature", err), *near;
 
 	if (!strcasecmp(name, "error_reads"))
 		return set_once(&f->error_reads, name, err);
@@ -110,7 +118,10 @@ static int feature(struct flakey *f, struct riser_args *a, struct riser_err *err
 	if (!strcasecmp(name, "random_write_corrupt"))
 		return riser_args_u64(a, "the probability", 0, PROBABILITY_BASE, &f->random_writes,
 				      err);
-	return riser_err_set(err, -EINVAL, "unknown feature '%s'", name);
+	near = riser_nearest(name, names);
+	return near ? riser_err_set(err, -EINVAL, "unknown feature '%s': did you mean '%s'?", name,
+				    near)
+		    : riser_err_set(err, -EINVAL, "unknown feature '%s'", name);
 }
 
 /* "<#words> word…" */
@@ -121,8 +132,10 @@ static int features(struct flakey *f, struct riser_args *a, struct riser_err *er
 	int rc = 0;
 
 	if (a->at < a->argc)
-		rc = riser_args_u64(a, "the number of feature arguments", 0,
-				    min_of(a->argc - a->at - 1, (unsigned)FEATURES_MAX), &n, err);
+		rc = riser_args_u64(a, "the number of feature arguments", 0, FEATURES_MAX, &n, err);
+	if (!rc && n > a->argc - a->at)
+		rc = riser_err_set(err, -EINVAL, "%u feature arguments are announced, %u follow",
+				   (unsigned)n, a->argc - a->at);
 	group.at = a->at;
 	group.argc = a->at + (unsigned)n;
 	while (!rc && group.at < group.argc) {
