@@ -27,4 +27,31 @@ for line in "${lines[@]}"; do
 	esac
 	try "$line" works "$line"
 done
+
+# The pages of targets: each block of their EXAMPLES, ended by a 0.
+blocks()
+{
+	awk '
+	/^# / { on = /EXAMPLES/ }
+	on && /^```/ { inside = !inside; if (!inside) printf "%c", 0; next }
+	on && inside { print }
+	on && /^\t/ { sub(/^\t/, ""); gsub(/\\\\/, "\\"); printf "%s\n%c", $0, 0 }' "$1"
+}
+
+passes()
+{
+	riser dm check - <<<"$1"
+}
+
+truncate -s 4G disk.img a.img b.img nvme.img
+for page in "$top"/man/riser-target-*.scd; do
+	name=${page##*riser-target-} name=${name%%.*} n=0
+	while IFS= read -r -d '' block; do
+		case $block in
+		[0-9]*) try "$name's table $((++n)) is one" passes "$block" ;;
+		riser*) try "${block%$'\n'}" works "$block" ;;
+		esac
+	done < <(blocks "$page")
+	[ "$n" -gt 0 ] || [ "$name" = switch ] || not_ok "$name has a table for an example"
+done
 tap_end
