@@ -60,7 +60,7 @@ struct riser {
 	/* The device mapper's. */
 	struct {
 		void *devs;            /* tree of struct dm_dev, see dm/dev.c */
-		void *names, *uuids;   /* trees of struct riser_dm, see dm/device.c */
+		void *names, *uuids;   /* trees of struct riser_dm, see dm/names.c */
 		struct list plugins;   /* struct dm_plugin, see dm/plugin.c */
 		struct list suspended; /* struct riser_dm */
 		struct list opening;   /* tables, see dm/source.c */

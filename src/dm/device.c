@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/*
- * Mapped devices: names, slots, suspend, resume.
- *
- * Before a device's gate closes, nobody may pass it by: it is marked opaque, and every live plan
- * that skips it is compiled anew and swapped in, one device after the other, the lowest first (what
- * is above is compiled from what is below). When it is open again, whoever is above is compiled
- * once more, and may skip it again. An upper device for which that fails keeps the longer way,
- * which is right too.
- */
+/* Mapped devices: slots, suspend, resume, and what is asked of them. */
 #include "base/err.h"
 #include "dm/stats.h"
 #include <errno.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,154 +46,28 @@ void dm_control_end(struct riser *r)
 	clock_bump(r);
 }
 
-static uint64_t deadline_in(struct riser *r, uint64_t timeout_ns)
+uint64_t dm_deadline_in(struct riser *r, uint64_t timeout_ns)
 {
 	uint64_t now = clock_now(r);
 
 	return timeout_ns > TIME_NEVER - now ? TIME_NEVER : now + timeout_ns;
 }
 
-static uint64_t left_of(struct riser *r, uint64_t deadline)
+uint64_t dm_left_of(struct riser *r, uint64_t deadline)
 {
 	uint64_t now = clock_now(r);
 
 	return deadline == TIME_NEVER ? TIME_NEVER : deadline > now ? deadline - now : 0;
 }
 
-/* Names. */
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct riser_dm *)a)->name, ((const struct riser_dm *)b)->name);
-}
-
-static int by_uuid(const void *a, const void *b)
-{
-	return strcmp(((const struct riser_dm *)a)->uuid, ((const struct riser_dm *)b)->uuid);
-}
-
-/* The caller holds the context's lock. */
-static struct riser_dm *find(struct riser *r, const char *name)
-{
-	struct riser_dm key;
-	struct riser_dm **d;
-
-	if (strlen(name) > RISER_DM_NAME_MAX)
-		return NULL;
-	strcpy(key.name, name);
-	d = tfind(&key, &r->dm.names, by_name);
-	return d ? *d : NULL;
-}
-
-struct riser_dm *riser_dm_find(struct riser *r, const char *name)
-{
-	struct riser_dm *d;
-
-	pthread_mutex_lock(&r->lock);
-	d = find(r, name);
-	pthread_mutex_unlock(&r->lock);
-	return d;
-}
-
-struct riser_dm *riser_dm_of(struct riser_blk *b)
-{
-	return dm_of(b);
-}
-
-struct riser_dm *dm_open(struct riser *r, const char *name)
-{
-	struct riser_dm *d;
-
-	pthread_mutex_lock(&r->lock);
-	d = find(r, name);
-	if (d)
-		blk_get(d->b);
-	pthread_mutex_unlock(&r->lock);
-	return d;
-}
-
-static int check_name(const char *what, const char *s, size_t max, struct riser_err *err)
-{
-	if (!*s || strlen(s) > max || strchr(s, '/') || strchr(s, ' '))
-		return err_set(err, -EINVAL, "'%s': a %s has 1 to %zu bytes, no '/' and no blank",
-			       s, what, max);
-	return 0;
-}
-
-/*
- * The caller holds the context's lock. The new word is entered before the old one goes, so that a
- * device whose new one cannot be had keeps the old one. Return: 0, -EBUSY or -ENOMEM.
- */
-static int enter(struct riser_dm *d, void **tree, int (*by)(const void *a, const void *b),
-		 char *field, const char *word)
-{
-	struct riser_dm key, **node;
-
-	strcpy((char *)&key + (field - (char *)d), word);
-	node = tsearch(&key, tree, by);
-	if (!node)
-		return -ENOMEM;
-	if (*node != &key)
-		return -EBUSY;
-	if (*field)
-		tdelete(d, tree, by);
-	strcpy(field, word);
-	node = tfind(d, tree, by); /* deleting moves nodes */
-	*node = d;
-	return 0;
-}
-
-/* The caller holds the context's lock. */
-static void leave(struct riser_dm *d)
-{
-	if (*d->name)
-		tdelete(d, &d->r->dm.names, by_name);
-	if (*d->uuid)
-		tdelete(d, &d->r->dm.uuids, by_uuid);
-	*d->name = *d->uuid = 0;
-}
-
-/* Call it @name and give it @uuid, both or neither; NULL or "": that stays as it is. */
-static int set_names(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err)
-{
-	struct riser *r = d->r;
-	const char *what = "uuid", *word = uuid;
-	int rc = 0;
-
-	pthread_mutex_lock(&r->lock);
-	if (uuid && *uuid)
-		rc = enter(d, &r->dm.uuids, by_uuid, d->uuid, uuid);
-	if (!rc && name) {
-		what = "name";
-		word = name;
-		rc = enter(d, &r->dm.names, by_name, d->name, name);
-		if (rc && uuid && *uuid) {
-			tdelete(d, &r->dm.uuids, by_uuid);
-			*d->uuid = 0;
-		}
-	}
-	snprintf(d->uri, sizeof(d->uri), "dm:%s", d->name);
-	pthread_mutex_unlock(&r->lock);
-	if (rc == -EBUSY)
-		return err_set(err, rc, "there is a mapped device with the %s '%s' already", what,
-			       word);
-	if (rc)
-		return err_set(err, rc, "no memory for a %s", what);
-	pthread_mutex_lock(&d->b->lock);
-	snprintf(d->b->description, sizeof(d->b->description), "mapped device %s",
-		 *d->name ? d->name : "without a name");
-	pthread_mutex_unlock(&d->b->lock);
-	return 0;
-}
-
 int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 	   struct riser_dm **out, struct riser_err *err)
 {
 	struct riser_dm *d;
-	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
+	int rc = name ? dm_check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
 
 	if (!rc && uuid && *uuid)
-		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
+		rc = dm_check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
 	if (!rc && flags & ~(RISER_DM_READONLY | RISER_DM_OPAQUE))
 		rc = err_set(err, -EINVAL, "unknown flags %#x for a mapped device", flags);
 	if (rc)
@@ -222,7 +87,7 @@ int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 		free(d);
 		return rc;
 	}
-	rc = set_names(d, name, uuid, err);
+	rc = dm_set_names(d, name, uuid, err);
 	if (rc) {
 		blk_put(d->b);
 		return rc;
@@ -255,26 +120,6 @@ static void set_slot(struct riser_dm *d, struct dm_table **slot, struct dm_table
 	dm_table_put(old);
 }
 
-static void leave_skipped(struct dm_plan *p)
-{
-	for (unsigned i = 0; p && i < p->nskips; i++)
-		list_del(&p->skips[i].link);
-}
-
-/* Make a plan the one that the device's maps are made of; it is installed. */
-static void set_plan(struct riser_dm *d, struct dm_plan *p)
-{
-	struct dm_plan *old = d->plan;
-
-	pthread_mutex_lock(&d->r->lock);
-	leave_skipped(old);
-	for (unsigned i = 0; p && i < p->nskips; i++)
-		list_add_tail(&p->skips[i].dm->skippers, &p->skips[i].link);
-	d->plan = p;
-	pthread_mutex_unlock(&d->r->lock);
-	dm_plan_put(old);
-}
-
 /*
  * Nobody has it open any more, and no table names it. This may be any thread, such as an owner's
  * that frees what a table held, while another one is in control.
@@ -282,10 +127,10 @@ static void set_plan(struct riser_dm *d, struct dm_plan *p)
 void dm_free(struct riser_dm *d)
 {
 	pthread_mutex_lock(&d->r->lock);
-	leave(d);
+	dm_leave_names(d);
 	list_del(&d->link);
 	pthread_mutex_unlock(&d->r->lock);
-	set_plan(d, NULL);
+	dm_set_plan(d, NULL);
 	set_slot(d, &d->inactive, NULL);
 	set_slot(d, &d->live, NULL);
 	dm_stats_put(d->stats);
@@ -300,7 +145,7 @@ static uint32_t forget(struct riser_dm *d)
 	pthread_mutex_lock(&d->r->lock);
 	opens = d->b->opens;
 	if (!opens)
-		leave(d);
+		dm_leave_names(d);
 	pthread_mutex_unlock(&d->r->lock);
 	return opens;
 }
@@ -346,142 +191,6 @@ static void resume(void *arg)
 			t->targets[i]->ops->resume(t->targets[i]);
 }
 
-/* Compiling anew. */
-
-/* The same table by another plan. */
-static int recompile(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
-		     struct riser_err *err)
-{
-	struct dm_plan *p;
-	int rc = dm_plan_new(d->live, &p, err);
-
-	if (rc)
-		return rc;
-	rc = blk_swap(d->b, x, p, left_of(d->r, deadline), err);
-	if (rc)
-		dm_plan_put(p);
-	else
-		set_plan(d, p);
-	return rc;
-}
-
-/*
- * Add those above @d whose live tables lead there, each behind what it rests on, with a reference.
- * Who is being freed has no channel any more. The caller holds the context's lock.
- */
-static void gather(struct riser_dm *d, struct list *order)
-{
-	list_for_each (u, &d->users, struct dm_use, link) {
-		struct riser_dm *up = u->table->d;
-
-		if (up->live != u->table || !list_empty(&up->order) || !blk_try_get(up->b))
-			continue;
-		list_add(order, &up->order); /* entered, so that no other way leads here again */
-		gather(up, order);
-		list_del(&up->order);
-		list_add(order, &up->order);
-	}
-}
-
-static void forget_order(struct list *order)
-{
-	list_for_each_safe (up, order, struct riser_dm, order) {
-		list_del(&up->order);
-		blk_put(up->b);
-	}
-}
-
-static bool skips(const struct dm_plan *p, const struct riser_dm *d)
-{
-	for (unsigned i = 0; i < p->nskips; i++)
-		if (p->skips[i].dm == d)
-			return true;
-	return false;
-}
-
-/* Whoever skips @d is compiled anew, now that it is opaque; from the lowest to the highest. */
-static int recompile_skippers(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
-			      struct riser_err *err)
-{
-	struct list order = LIST_INIT(order);
-	int rc = 0;
-
-	pthread_mutex_lock(&d->r->lock);
-	if (!list_empty(&d->skippers))
-		gather(d, &order);
-	pthread_mutex_unlock(&d->r->lock);
-	list_for_each (up, &order, struct riser_dm, order)
-		if (!rc && skips(up->plan, d))
-			rc = recompile(up, x, deadline, err);
-	forget_order(&order);
-	return rc;
-}
-
-/*
- * Whoever is above @d is compiled anew; but for those that are above another one that is suspended,
- * whose I/O may be parked there: their turn comes when that is resumed.
- */
-static int recompile_above(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
-			   struct riser_err *err)
-{
-	struct list waiting = LIST_INIT(waiting), order = LIST_INIT(order);
-	int rc = 0;
-
-	pthread_mutex_lock(&d->r->lock);
-	list_for_each (s, &d->r->dm.suspended, struct riser_dm, link)
-		gather(s, &waiting);
-	gather(d, &order);
-	pthread_mutex_unlock(&d->r->lock);
-	list_for_each (up, &order, struct riser_dm, order)
-		if (!rc)
-			rc = recompile(up, x, deadline, err);
-	forget_order(&order);
-	forget_order(&waiting);
-	return rc;
-}
-
-/* Nobody passes it by any more. */
-static int make_opaque(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
-		       struct riser_err *err)
-{
-	d->opaque = true;
-	return recompile_skippers(d, x, deadline, err);
-}
-
-/* It may be passed by; where that cannot be, it is not. */
-static void make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadline)
-{
-	struct riser_err why;
-
-	d->opaque = d->flags & RISER_DM_OPAQUE || d->stats;
-	if (recompile_above(d, x, deadline, &why))
-		base_log(d->r, RISER_LOG_WARN, "the way through '%s' stays as it is: %s", d->name,
-			 why.text);
-}
-
-/* What a channel has in flight has to end before it counts, or does not. */
-#define STATS_TIMEOUT (10 * NS_PER_S)
-
-int dm_set_stats(struct riser_dm *d, struct riser_exec *x, struct dm_stats *s,
-		 struct riser_err *err)
-{
-	uint64_t deadline = deadline_in(d->r, STATS_TIMEOUT);
-	struct dm_stats *old = d->stats;
-	int rc = 0;
-
-	d->stats = s;
-	if (s)
-		rc = make_opaque(d, x, deadline, err);
-	if (!rc && d->live)
-		rc = recompile(d, x, deadline, err);
-	if (rc)
-		d->stats = old;
-	dm_stats_put(rc ? s : old);
-	if (!d->stats && !d->suspended)
-		make_clear(d, x, deadline_in(d->r, STATS_TIMEOUT));
-	return rc;
-}
-
 /* Slots. */
 
 int riser_dm_load(struct riser_dm *d, struct riser_exec *x, const char *text,
@@ -524,16 +233,16 @@ static void set_suspended(struct riser_dm *d, bool suspended)
 static int suspend(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 		   struct riser_err *err)
 {
-	int rc = make_opaque(d, x, deadline, err);
+	int rc = dm_make_opaque(d, x, deadline, err);
 
 	if (!rc) {
 		blk_at_home(d->b, x, presuspend, d);
-		rc = blk_suspend(d->b, x, left_of(d->r, deadline), err);
+		rc = blk_suspend(d->b, x, dm_left_of(d->r, deadline), err);
 		if (rc)
 			blk_at_home(d->b, x, resume, d);
 	}
 	if (rc) {
-		make_clear(d, x, deadline_in(d->r, SLICE));
+		dm_make_clear(d, x, dm_deadline_in(d->r, SLICE));
 		return rc;
 	}
 	set_suspended(d, true);
@@ -575,7 +284,7 @@ static bool another_slice(struct riser *r, struct riser_exec *x, int rc, uint64_
 int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
 		     struct riser_err *err)
 {
-	uint64_t deadline = deadline_in(d->r, timeout_ns);
+	uint64_t deadline = dm_deadline_in(d->r, timeout_ns);
 	int rc;
 
 	do {
@@ -643,12 +352,12 @@ static int install(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
 
 	if (rc)
 		return rc;
-	rc = blk_swap(d->b, x, p, left_of(d->r, deadline), err);
+	rc = blk_swap(d->b, x, p, dm_left_of(d->r, deadline), err);
 	if (rc) {
 		dm_plan_put(p);
 		return rc;
 	}
-	set_plan(d, p);
+	dm_set_plan(d, p);
 	pthread_mutex_lock(&d->r->lock);
 	d->inactive = NULL;
 	pthread_mutex_unlock(&d->r->lock);
@@ -678,7 +387,7 @@ static int resume_once(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 		blk_at_home(d->b, x, resume, d);
 		blk_resume(d->b, x, NULL);
 		set_suspended(d, false);
-		make_clear(d, x, deadline);
+		dm_make_clear(d, x, deadline);
 	}
 	return rc;
 }
@@ -686,7 +395,7 @@ static int resume_once(struct riser_dm *d, struct riser_exec *x, uint64_t deadli
 int riser_dm_resume(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
 		    struct riser_err *err)
 {
-	uint64_t deadline = deadline_in(d->r, timeout_ns);
+	uint64_t deadline = dm_deadline_in(d->r, timeout_ns);
 	int rc;
 
 	do {
@@ -827,27 +536,6 @@ void riser_dm_get_info(struct riser_dm *d, struct riser_dm_info *i)
 	pthread_mutex_unlock(&d->r->lock);
 }
 
-int riser_dm_rename(struct riser_dm *d, struct riser_exec *x, const char *name, const char *uuid,
-		    struct riser_err *err)
-{
-	int rc = name ? check_name("name", name, RISER_DM_NAME_MAX, err) : 0;
-
-	if (!rc && uuid)
-		rc = check_name("uuid", uuid, RISER_DM_UUID_MAX, err);
-	if (!rc)
-		rc = dm_control_begin(d->r, x, TIME_NEVER, err);
-	if (rc)
-		return rc;
-	if (uuid && *d->uuid)
-		rc = err_set(err, -EINVAL, "'%s' has a uuid, %s, and keeps it", d->name, d->uuid);
-	else
-		rc = set_names(d, name, uuid, err);
-	dm_control_end(d->r);
-	if (!rc)
-		dm_event(d);
-	return rc;
-}
-
 struct event_wait {
 	struct riser_dm *d;
 	uint32_t nr;
@@ -866,6 +554,7 @@ int riser_dm_wait(struct riser_dm *d, struct riser_exec *x, uint32_t event_nr, u
 
 	if (exec_in_callback(x))
 		return -EDEADLK;
-	return sync_wait_until(d->r, x, event_came, &w, deadline_in(d->r, timeout_ns)) ? 0
-										       : -ETIMEDOUT;
+	return sync_wait_until(d->r, x, event_came, &w, dm_deadline_in(d->r, timeout_ns))
+		       ? 0
+		       : -ETIMEDOUT;
 }

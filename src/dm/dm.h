@@ -9,13 +9,14 @@
  * table was compiled to: extents, sorted by sector, in which lines that are pure functions of the
  * sector (linear, striped, zero, error) were followed down through other mapped devices, so that
  * I/O does not pass through these. One table may have several plans, one after the other: devices
- * that are suspended, or that count statistics, are never skipped (plan.c, device.c). A map is one
- * owner's way through a plan, with a channel for every device of it.
+ * that are suspended, or that count statistics, are never skipped (plan.c, recompile.c). A map is
+ *one owner's way through a plan, with a channel for every device of it.
  *
  *	table.c	 text to table	      plan.c	table to plan	  map.c	  the way of an I/O
  *	device.c slots, suspend, resume, messages	  target.c  what targets call
  *	source.c the URIs dm: and table:		  dev.c	    devices by URI, one each
- *	plugin.c targets from shared objects
+ *	names.c	 what mapped devices are called		  plugin.c  targets from shared objects
+ *	recompile.c  who is compiled anew when a device may be skipped, or may not
  *	stats.h  statistics, for devices that have them
  *
  * Control operations are serialised in a context: struct riser.dm.holder. Who waits for another
@@ -244,10 +245,29 @@ void dm_event(struct riser_dm *d);
 int dm_control_begin(struct riser *r, struct riser_exec *x, uint64_t deadline,
 		     struct riser_err *err);
 void dm_control_end(struct riser *r);
+/* What a timeout from now on ends at, and how much of it is left. */
+uint64_t dm_deadline_in(struct riser *r, uint64_t timeout_ns);
+uint64_t dm_left_of(struct riser *r, uint64_t deadline);
 int dm_new(struct riser *r, const char *name, const char *uuid, uint32_t flags,
 	   struct riser_dm **out, struct riser_err *err);
+void dm_free(struct riser_dm *d);
+
+/* names.c */
 /* A reference to one's block device, by name. Return: NULL where there is none. */
 struct riser_dm *dm_open(struct riser *r, const char *name);
-void dm_free(struct riser_dm *d);
+int dm_check_name(const char *what, const char *s, size_t max, struct riser_err *err);
+/* Call it @name and give it @uuid, both or neither; NULL or "": that stays as it is. */
+int dm_set_names(struct riser_dm *d, const char *name, const char *uuid, struct riser_err *err);
+/* The caller holds the context's lock. */
+void dm_leave_names(struct riser_dm *d);
+
+/* recompile.c: under control */
+/* Make a plan, or none, the one that the device's maps are made of; it is installed. */
+void dm_set_plan(struct riser_dm *d, struct dm_plan *p);
+/* Nobody passes it by any more. */
+int dm_make_opaque(struct riser_dm *d, struct riser_exec *x, uint64_t deadline,
+		   struct riser_err *err);
+/* It may be passed by; where that cannot be, it is not. */
+void dm_make_clear(struct riser_dm *d, struct riser_exec *x, uint64_t deadline);
 
 #endif

@@ -76,7 +76,7 @@ void dm_lines_add(struct dm_map *m, uint64_t sector, enum riser_blk_op op, uint6
 void dm_lines_print(struct dm_table *t, struct riser_text *out);
 void dm_lines_clear(struct dm_table *t);
 
-/* device.c */
+/* recompile.c */
 /*
  * Under control: count by @s from now on, NULL: nothing. The reference is given away.
  * Return: 0; on failure everything is as before.
