@@ -86,7 +86,8 @@ struct cli;
 /**
  * struct cmd - one subcommand
  * @name: the word on the command line
- * @args: its arguments, such as "URI" or "SRC DST"; "[X]" may be left out
+ * @args: its arguments, such as "URI" or "SRC DST"; "[X]" may be left out, and the last may be
+ *	"X…", once or more, or "[X…]"
  * @summary: one line
  * @example: a line that works as it stands
  * @opts: its own options, or NULL
@@ -105,7 +106,7 @@ struct cmd {
 	const struct cmd *const *subs;
 };
 
-#define CLI_ARGS_MAX 4
+#define CLI_ARGS_MAX 16
 
 struct cli_load {
 	const char *rw;
@@ -123,6 +124,7 @@ enum cli_format { FORMAT_NORMAL, FORMAT_JSON, FORMAT_BINARY };
  * @argc: words behind the verb
  * @argv: likewise
  * @arg: arguments that are no options, as @cmd->args names them; NULL where left out
+ * @nargs: how many were given
  * @common: values of the options that several subcommands share
  * @format: --json, -o and --raw-binary in one
  * @r: the context, once cli_context() made it
@@ -135,6 +137,7 @@ struct cli {
 	int argc;
 	char **argv;
 	const char *arg[CLI_ARGS_MAX];
+	unsigned nargs;
 	struct cli_common {
 		bool json;
 		bool verbose;

@@ -226,9 +226,8 @@ static int take(struct cli *c, void *values, int *i)
 static int check_args(struct cli *c, unsigned given, const char *surplus)
 {
 	const char *p = c->cmd->args;
-	unsigned n = 0;
 
-	for (; *p; n++) {
+	for (unsigned n = 0; *p; n++) {
 		size_t len = strcspn(p, " ");
 
 		if (n >= given && *p != '[')
@@ -236,15 +235,19 @@ static int check_args(struct cli *c, unsigned given, const char *surplus)
 					(int)len, p, c->verb, c->cmd->args);
 		p += len + strspn(p + len, " ");
 	}
-	if (given > n)
+	if (surplus)
 		return cli_fail(c, CLI_USAGE, "unexpected argument '%s'", surplus);
+	c->nargs = given;
 	return 0;
 }
 
+/* How many arguments there may be: "…" stands for any number. */
 static unsigned named_args(const struct cmd *cmd)
 {
 	unsigned n = 0;
 
+	if (strstr(cmd->args, "…"))
+		return CLI_ARGS_MAX;
 	for (const char *p = cmd->args; *p; n++)
 		p += strcspn(p, " "), p += strspn(p, " ");
 	return n;

@@ -1,0 +1,375 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The verbs that change drivers, on a machine and a kernel of our own (machine.py): what is
+# refused, what is taken back, what is left behind. No root is needed.
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
+need python3
+
+tree=$scratch/tree
+export RISER_HOST_ROOT=$tree RISER_HOST_TIMEOUT_MS=600
+nvme=0000:01:00.0 multi=0000:02:00.0 shared=0000:03:00.0 sound=0000:03:00.1 net=0000:04:00.0
+lonely=0000:05:00.0
+
+# Cases are subshells: the kernel's pid goes by a file.
+end_kernel()
+{
+	[ ! -e "$scratch/kernel" ] || kill "$(cat "$scratch/kernel")" 2>/dev/null || true
+	rm -f "$scratch/kernel"
+}
+trap 'end_kernel; rm -rf "$scratch"' EXIT
+
+# A machine as it comes up.
+fresh()
+{
+	local word
+
+	end_kernel
+	rm -rf "$tree" ready
+	mkdir "$tree"
+	mkfifo ready
+	python3 "$top/tests/cli/machine.py" "$tree" >ready 2>kernel.log </dev/null &
+	echo $! >kernel
+	read -r word <ready
+	[ "$word" = ready ]
+}
+
+# What the kernel would do when asked for a module.
+mkdir bin
+cat >bin/modprobe <<-END
+	#!/bin/sh
+	[ "\$1" != -q ] || shift
+	[ ! -e "$tree/no-modules" ] || exit 1
+	echo "load \$1" >"$tree/ctl"
+END
+chmod +x bin/modprobe
+PATH=$PWD/bin:$PATH
+
+# driver_is BDF DRIVER: '' for none
+driver_is()
+{
+	local got
+
+	got=$(basename "$(readlink "$tree/sys/bus/pci/devices/$1/driver")" || true)
+	[ "$got" = "$2" ] || { echo "$1 has '$got', not '$2'"; return 1; }
+}
+
+override_is()
+{
+	local got
+
+	got=$(cat "$tree/sys/bus/pci/devices/$1/driver_override")
+	[ "$got" = "$2" ] || { echo "the override of $1 is '$got'"; return 1; }
+}
+
+# nothing_left: no record, no service
+nothing_left()
+{
+	! find "$tree/run/riser" "$tree/var" "$tree/etc" ! -type d 2>/dev/null | grep .
+}
+
+mounts()
+{
+	echo "$1" >>"$tree/proc/self/mountinfo"
+}
+
+# stays BDF SENTENCE: bind and unbind refuse it so, and nothing is touched
+stays()
+{
+	says 4 "riser bind: $2" bind "$1"
+	says 4 "riser unbind: $2" unbind "$1"
+	driver_is "$1" nvme
+	override_is "$1" '(null)'
+	nothing_left
+}
+
+bind_and_restore()
+{
+	fresh
+	says 0 '' bind $nvme --user "$(id -u)"
+	driver_is $nvme vfio-pci
+	override_is $nvme vfio-pci
+	[ -e "$tree/sys/module/vfio_iommu_type1" ]
+	[ "$(cat "$tree/run/riser/bind/$nvme")" = nvme ]
+	[ "$(stat -c %a "$tree/dev/vfio/7")" = 600 ]
+	grep -qx "$nvme: vfio-pci, /dev/vfio/7: riser nvme id-ctrl pci:$nvme" out
+	says 0 '' bind $nvme
+	says 0 '' restore $nvme
+	grep -qx "$nvme: nvme, nvme0n1" out
+	driver_is $nvme nvme
+	override_is $nvme ''
+	nothing_left
+}
+
+dry_run()
+{
+	fresh
+	gives "['load', 'load', 'record', 'write', 'expect', 'write', 'write', 'expect'] False nvme" \
+		'[s["do"] for s in j["plan"]], j["run"], j["functions"][0]["driver"]' \
+		bind $nvme --dry-run --json 2>&1 || true
+	says 0 '' bind $nvme --dry-run
+	grep -qx "  write vfio-pci to /sys/bus/pci/devices/$nvme/driver_override" out
+	grep -qx 'not done (--dry-run)' out
+	driver_is $nvme nvme
+	nothing_left
+}
+
+group_access()
+{
+	fresh
+	says 0 '' bind $nvme --group "$(id -g)" --user "$(id -un)"
+	[ "$(stat -c %a:%g "$tree/dev/vfio/7")" = "660:$(id -g)" ]
+}
+
+unbind_and_restore()
+{
+	fresh
+	says 0 '' unbind $nvme
+	driver_is $nvme ''
+	[ "$(cat "$tree/run/riser/bind/$nvme")" = nvme ]
+	says 0 '' restore $nvme
+	driver_is $nvme nvme
+	nothing_left
+	# By way of vfio-pci the first driver is remembered, not that.
+	says 0 '' bind $nvme
+	says 0 '' unbind $nvme
+	override_is $nvme ''
+	[ "$(cat "$tree/run/riser/bind/$nvme")" = nvme ]
+	says 0 '' restore $nvme
+	driver_is $nvme nvme
+}
+
+restore_without_record()
+{
+	fresh
+	says 0 '' bind $nvme
+	rm -r "$tree/run/riser"
+	says 0 '' restore $nvme
+	driver_is $nvme nvme
+	override_is $nvme ''
+}
+
+leftover_override()
+{
+	fresh
+	echo vfio-pci >"$tree/sys/bus/pci/devices/$nvme/driver_override"
+	"$riser" list | grep -q 'its driver_override says vfio-pci'
+	says 0 '' restore $nvme
+	driver_is $nvme nvme
+	override_is $nvme ''
+}
+
+several_at_once()
+{
+	fresh
+	says 4 "riser bind: $shared shares IOMMU group 9 with $sound (snd_hda_intel), which *riser bind $shared $sound*riser unbind $sound)" \
+		bind $shared
+	driver_is $shared nvme
+	says 0 '' bind $shared $sound
+	driver_is $shared vfio-pci
+	driver_is $sound vfio-pci
+	driver_is 0000:00:01.0 pcieport
+	says 0 '' restore $shared $sound
+	driver_is $shared nvme
+	driver_is $sound snd_hda_intel
+	# Without a driver it is in nobody's way.
+	says 0 '' unbind $sound
+	says 0 '' bind $shared
+}
+
+mounted()
+{
+	fresh
+	mounts '30 22 259:9 / /home/a\040b rw - ext4 /dev/nvme0n1p1 rw'
+	stays $nvme "$nvme is in use: nvme0n1p1 is mounted on /home/a b"
+}
+
+# A file system such as btrfs has a number of its own, and a path that may be a link.
+mounted_by_name()
+{
+	fresh
+	mkdir -p "$tree/dev/disk"
+	touch "$tree/dev/nvme0n1p2"
+	ln -s ../nvme0n1p2 "$tree/dev/disk/data"
+	mounts '30 22 0:45 /sub /srv rw shared:1 - btrfs /dev/disk/data rw'
+	stays $nvme "$nvme is in use: nvme0n1p2 is mounted on /srv"
+}
+
+root()
+{
+	fresh
+	ln -s "$tree/sys/devices/virtual/block/dm-0" \
+		"$tree/sys/class/block/nvme0n1p2/holders/dm-0"
+	mounts '23 1 253:0 / / rw - ext4 /dev/mapper/vg-root rw'
+	stays $nvme "$nvme is in use: nvme0n1p2 is held by dm-0 (vg-root), and 1 use more"
+	"$riser" list | grep -q 'nvme0n1p2, dm-0 (vg-root) carries the root of this system'
+}
+
+swap()
+{
+	fresh
+	echo '/dev/nvme0n1p1 partition 1024 0 -2' >>"$tree/proc/swaps"
+	stays $nvme "$nvme is in use: the system swaps on nvme0n1p1"
+}
+
+head_mounted()
+{
+	fresh
+	mounts '30 22 259:101 / /mnt rw - ext4 /dev/nvme1n1p1 rw'
+	stays $multi "$multi is in use: nvme1n1p1 is mounted on /mnt"
+}
+
+opened()
+{
+	fresh
+	ln -s /dev/nvme0n1 "$tree/proc/4242/fd/7"
+	stays $nvme "$nvme is in use: nvme0n1 is open in process 4242 (qemu)"
+}
+
+net_up()
+{
+	fresh
+	echo 0x1003 >"$tree/sys/class/net/eth0/flags"
+	says 4 "riser bind: $net is in use: the network interface eth0 is up" bind $net
+	echo 0x1002 >"$tree/sys/class/net/eth0/flags"
+	says 0 '' bind $net
+	says 0 '' restore $net
+	driver_is $net virtio-pci
+}
+
+# The process that uses vfio-pci's file must go first: the kernel would wait for it.
+restore_in_use()
+{
+	fresh
+	says 0 '' bind $nvme
+	ln -s /dev/vfio/7 "$tree/proc/4242/fd/7"
+	says 4 "riser restore: $nvme is in use: vfio/7 is open in process 4242 (qemu)" restore $nvme
+	driver_is $nvme vfio-pci
+	rm "$tree/proc/4242/fd/7"
+	says 0 '' restore $nvme
+}
+
+deaf_driver()
+{
+	fresh
+	echo "deaf $nvme vfio-pci" >"$tree/ctl"
+	says 1 "riser bind: $nvme was to get vfio-pci, and has no driver after 600 ms (see dmesg); taken back: $nvme has nvme again" \
+		bind $nvme
+	driver_is $nvme nvme
+	override_is $nvme ''
+	nothing_left
+}
+
+# The second of two fails: the first is given back too.
+both_taken_back()
+{
+	fresh
+	echo "deaf $sound vfio-pci" >"$tree/ctl"
+	says 1 "riser bind: $sound was to get*; taken back: $sound has snd_hda_intel again; taken back: $shared has nvme again" \
+		bind $shared $sound
+	driver_is $shared nvme
+	driver_is $sound snd_hda_intel
+	override_is $shared ''
+	nothing_left
+}
+
+# A write that fails, at each file that is written.
+write_fails()
+{
+	fresh
+	says 0 '' unbind $nvme
+	ln -sf /dev/full "$tree/sys/bus/pci/devices/$nvme/driver_override"
+	says 1 "riser bind: 'vfio-pci' cannot be written to /sys/bus/pci/devices/$nvme/driver_override: No space left on device; taken back: $nvme has no driver again" \
+		bind $nvme
+	fresh
+	rm "$tree/sys/bus/pci/drivers/nvme/unbind"
+	ln -s /dev/full "$tree/sys/bus/pci/drivers/nvme/unbind"
+	says 1 "riser bind: '$nvme' cannot be written to */nvme/unbind: *; taken back: $nvme has nvme again" \
+		bind $nvme
+	nothing_left
+}
+
+# Nobody answers any more: the record stays, and restore finishes what is left.
+cannot_take_back()
+{
+	fresh
+	rm "$tree/sys/bus/pci/drivers_probe"
+	ln -s /dev/full "$tree/sys/bus/pci/drivers_probe"
+	says 1 "riser bind: '$nvme' cannot be written to */drivers_probe: *; $nvme could not be given back: riser restore $nvme" \
+		bind $nvme
+	driver_is $nvme ''
+	[ "$(cat "$tree/run/riser/bind/$nvme")" = nvme ]
+}
+
+no_module()
+{
+	fresh
+	touch "$tree/no-modules"
+	says 4 "riser bind: the module vfio-pci cannot be loaded ('modprobe vfio-pci' says why)*" \
+		bind $nvme
+	driver_is $nvme nvme
+	nothing_left
+}
+
+persist()
+{
+	local unit=$tree/etc/systemd/system/riser-bind-$nvme.service
+
+	fresh
+	says 0 '' bind $nvme --persist --user "$(id -un)"
+	grep -qx "ExecStart=$(realpath "$riser") bind $nvme --user=$(id -un)" "$unit"
+	grep -qx "ExecCondition=grep -qx PCI_ID=144D:A808 /sys/bus/pci/devices/$nvme/uevent" "$unit"
+	[ -e "$tree/etc/systemd/system/multi-user.target.wants/riser-bind-$nvme.service" ]
+	# After a start of the system the record of this run is gone.
+	rm -r "$tree/run/riser"
+	says 0 '' restore $nvme
+	driver_is $nvme nvme
+	nothing_left
+	rm -r "$tree/run/systemd"
+	says 1 'riser bind: --persist writes a service for systemd, which does not run here: *' \
+		bind $nvme --persist
+	driver_is $nvme nvme
+}
+
+list_knows()
+{
+	fresh
+	gives "['0000:01:00.0', '0000:02:00.0', '0000:03:00.0', '0000:04:00.0', '0000:05:00.0']" \
+		'[p["address"] for p in j["pci"]]' list --json
+	gives "['nvme0n1'] ['nvme1n1']" '*(p["disks"] for p in j["pci"][:2])' list --json
+	gives "nvme nvme 7 None" \
+		'*(j["pci"][0][k] for k in ("kind", "driver", "iommu_group", "driver_override"))' \
+		list --json
+	"$riser" list | grep -q "its group has also 0000:00:01.0 (pcieport), $sound (snd_hda_intel)"
+}
+
+try 'bind and restore' bind_and_restore
+try 'a plan that is only shown' dry_run
+try 'a group may open it too' group_access
+try 'unbind and restore' unbind_and_restore
+try 'restore when the record is gone' restore_without_record
+try 'restore clears an override that was left' leftover_override
+try 'a group is bound together or not at all' several_at_once
+try 'what is mounted stays' mounted
+try 'what is mounted by name stays' mounted_by_name
+try 'what carries the root stays' root
+try 'what is swapped on stays' swap
+try 'a namespace of several paths stays when its head is mounted' head_mounted
+try 'what a process has open stays' opened
+try 'a network interface that is up stays' net_up
+try 'restore waits for no process' restore_in_use
+try 'a driver that does not take it: all is taken back' deaf_driver
+try 'of two functions both are taken back' both_taken_back
+try 'a write that fails: all is taken back' write_fails
+try 'what cannot be taken back keeps its record' cannot_take_back
+try 'a module that is missing' no_module
+try 'persist, and restore ends it' persist
+try 'list knows drivers, groups, disks and uses' list_knows
+fresh
+refuses 4 "riser bind: there is no PCI function 0000:09:00.0 (*)" bind 09:00.0
+refuses 2 "riser restore: '01:00' is no address of a PCI function, such as *" restore 01:00
+refuses 2 "riser unbind: $nvme is named twice" unbind 01:00.0 pci:$nvme
+refuses 2 "riser bind: there is no user 'nobodyknows'" bind $nvme --user nobodyknows
+refuses 2 'riser bind: missing argument BDF… (riser bind BDF…)' bind
+refuses 1 "riser bind: $lonely is behind no IOMMU, *" bind $lonely
+tap_end
