@@ -9,7 +9,7 @@
  *
  *	sure	what is read is the newest
  *	lots	a cut (or a write that failed) has drawn lots: any of them, and a read tells which
- *	fickle	the newest is a discard in a cache: an older one may be read until it is flushed
+ *	fickle	the newest may be a discard in a cache: an older one may be read until it is flushed
  */
 #ifndef TESTS_ORACLE_CELL_H
 #define TESTS_ORACLE_CELL_H
@@ -23,6 +23,7 @@ enum { PAST = 12 };
 struct value {
 	uint64_t tag;  /* what fills it; 0: zeroes */
 	uint64_t when; /* model.tick at which it was there */
+	bool discard;
 };
 
 struct cell {
@@ -71,13 +72,22 @@ static void cell_set(struct cell *c, uint64_t tag, uint64_t now)
 	cell_settle(c, now);
 }
 
-/* Written to the caches of @path. */
-static void cell_add(struct cell *c, uint64_t tag, uint64_t now, uint64_t path)
+/* Written to the caches of @path; or nobody knows. */
+static void cell_add(struct cell *c, struct value v, uint64_t path)
 {
 	if (c->lots)
 		c->either = (uint8_t)(c->last + 1);
-	c->was[++c->last] = (struct value){ tag, now };
+	c->was[++c->last] = v;
 	c->path = path;
+	c->lots &= v.discard; /* which is read only some time */
+	c->fickle = path && v.discard;
+}
+
+static void cell_draw_lots(struct cell *c)
+{
+	c->lots = true;
+	for (unsigned i = 1; i <= c->last && c->path; i++)
+		c->fickle |= c->was[i].discard;
 }
 
 /* What was there when a flush of its way began at @since survives whatever comes. */
@@ -122,7 +132,7 @@ static void cell_learn(struct cell *c, uint64_t tag, uint64_t now)
 	while (i && c->was[i].tag != tag)
 		i--;
 	c->was[i] = *newest(c);
-	*newest(c) = (struct value){ tag, now };
+	*newest(c) = (struct value){ tag, now, false };
 	c->either = c->last;
 	c->lots = false;
 }

@@ -67,10 +67,12 @@ static void draw_lots(unsigned dev, const struct s_line *l, uint32_t begin)
 	for (uint32_t i = 0; i < l->len; i++) {
 		struct cell *c = cell_at(&w.m, dev, begin + i, &p);
 
-		if (!c || !c->path || c->path != p.path)
+		if (!c)
 			continue;
-		c->lots = true;
-		c->torn = torn;
+		c->torn = torn; /* what is under way too */
+		if (!c->path || c->path != p.path)
+			continue;
+		cell_draw_lots(c);
 		newest(c)->when = w.m.tick;
 	}
 }

@@ -246,9 +246,9 @@ static void changed(struct slot *o)
 				check_fua(c);
 			continue;
 		}
-		cell_add(c, o->tags[i], w.m.tick, path);
-		c->lots = !ok || o->cut || (discard && c->lots);
-		c->fickle = path && (discard || (!ok && c->fickle));
+		cell_add(c, (struct value){ o->tags[i], w.m.tick, discard }, path);
+		if (!ok || o->cut)
+			cell_draw_lots(c);
 	}
 }
 
