@@ -7,60 +7,6 @@
 
 static uint64_t buf[64 * 64];
 
-/* An I/O on its way. */
-struct going {
-	bool ended;
-	enum riser_blk_status status;
-	uint8_t flags;
-	uint64_t at; /* when it ended */
-	unsigned order;
-};
-
-static unsigned ends;
-
-static void went(struct riser_blk_io *io)
-{
-	struct going *g = io->user;
-
-	g->ended = true;
-	g->status = io->status;
-	g->flags = io->flags;
-	g->at = riser_now(r);
-	g->order = ++ends;
-	riser_blk_io_put(io);
-}
-
-static void start(struct dm_way *w, enum riser_blk_op op, uint64_t sector, unsigned count,
-		  uint8_t flags, void *data, struct going *g)
-{
-	struct riser_blk_io *io = riser_blk_io_get(w->c);
-
-	*g = (struct going){ 0 };
-	io->op = (uint8_t)op;
-	io->flags = flags;
-	io->sector = sector;
-	io->count = count;
-	io->one = (struct iovec){ data, count * 512 };
-	io->iov = &io->one;
-	io->iovcnt = 1;
-	io->iov_off = 0;
-	io->user = g;
-	io->done = went;
-	riser_blk_submit(io);
-}
-
-static void polls(void)
-{
-	for (unsigned i = 0; i < 20; i++)
-		riser_exec_poll(x);
-}
-
-static void finish(struct going *g)
-{
-	while (!g->ended && riser_exec_wait(x, 100 * DM_S))
-		;
-}
-
 static int rw(struct dm_way *w, enum riser_blk_op op, uint64_t sector, unsigned count)
 {
 	return riser_blk_rw(w->c, op, sector, count, buf, 0);
@@ -208,7 +154,7 @@ TEST(errors_by_count)
 /* To the nanosecond. */
 TEST(delays)
 {
-	struct going a, b, c;
+	struct dm_op a, b, c;
 	struct riser_dm *d;
 	struct dm_way w;
 	uint64_t t0;
@@ -217,13 +163,13 @@ TEST(delays)
 		 "error=MEDIUM,op=flush",
 		 &d, &w));
 	t0 = riser_now(r);
-	start(&w, RISER_BLK_READ, 0, 1, 0, buf, &a);
-	start(&w, RISER_BLK_READ, 0, 1, 0, buf, &b);
-	start(&w, RISER_BLK_FLUSH, 0, 0, 0, NULL, &c);
-	finish(&a);
-	finish(&b);
-	CHECK(!c.ended);
-	finish(&c);
+	dm_start(&a, &w, RISER_BLK_READ, 0, 1, buf, 0);
+	dm_start(&b, &w, RISER_BLK_READ, 0, 1, buf, 0);
+	dm_start(&c, &w, RISER_BLK_FLUSH, 0, 0, NULL, 0);
+	dm_finish(&a);
+	dm_finish(&b);
+	CHECK(!c.done);
+	dm_finish(&c);
 	CHECK_EQ(a.at - t0, 10 * MS);
 	CHECK_EQ(b.at - t0, 10 * MS + 500000);
 	CHECK_EQ(c.at - t0, 2000 * MS);
@@ -280,7 +226,7 @@ TEST(messages)
 static void two_writes(bool first_first)
 {
 	static uint64_t data[2][64 * 8];
-	struct going g[2];
+	struct dm_op g[2];
 	struct riser_dm *d;
 	struct dm_way w;
 	int rc;
@@ -288,18 +234,18 @@ static void two_writes(bool first_first)
 	SUB(make("2 break=one,op=write,nth=1 break=two,op=write,nth=1", &d, &w));
 	for (unsigned i = 0; i < 2; i++) {
 		dm_fill(data[i], 0, 8, i);
-		start(&w, RISER_BLK_WRITE, 0, 8, 0, data[i], &g[i]);
+		dm_start(&g[i], &w, RISER_BLK_WRITE, 0, 8, data[i], 0);
 	}
-	polls();
-	CHECK(!g[0].ended && !g[1].ended);
+	dm_settle();
+	CHECK(!g[0].done && !g[1].done);
 	CHECK_STR(dm_status(d, RISER_STATUS_INFO), "0 256 fault 2 0 0 0 2 one:1 two:1");
 	CHECK_STR(dm_say(d, first_first ? "release one" : "release two", &rc), "1");
-	polls();
-	CHECK_EQ(g[0].ended, first_first);
-	CHECK_EQ(g[1].ended, !first_first);
+	dm_settle();
+	CHECK_EQ(g[0].done, first_first);
+	CHECK_EQ(g[1].done, !first_first);
 	CHECK_STR(dm_say(d, first_first ? "release two" : "release one", &rc), "1");
-	polls();
-	CHECK(g[0].ended && g[1].ended);
+	dm_settle();
+	CHECK(g[0].done && g[1].done);
 	CHECK_EQ(rw(&w, RISER_BLK_READ, 0, 8), RISER_BLK_OK);
 	CHECK(dm_filled(buf, 0, 8, first_first));
 	SUB(unmake(d, &w));
@@ -314,7 +260,7 @@ TEST(breakpoints_order_writes)
 TEST(breakpoints_one_by_one)
 {
 	struct riser_dm_info info;
-	struct going g[6];
+	struct dm_op g[6];
 	struct riser_dm *d;
 	struct dm_way w;
 	uint64_t t0;
@@ -325,8 +271,8 @@ TEST(breakpoints_one_by_one)
 		 &d, &w));
 	t0 = riser_now(r);
 	for (unsigned i = 0; i < 6; i++)
-		start(&w, RISER_BLK_READ, i < 4 ? i : 8 + i, 1, 0, buf, &g[i]);
-	polls();
+		dm_start(&g[i], &w, RISER_BLK_READ, i < 4 ? i : 8 + i, 1, buf, 0);
+	dm_settle();
 	CHECK_STR(dm_status(d, RISER_STATUS_INFO), "0 256 fault 6 1 0 6 6 here:4 there:2");
 	/* Each that arrives at one is an event. */
 	riser_dm_get_info(d, &info);
@@ -335,22 +281,22 @@ TEST(breakpoints_one_by_one)
 	CHECK_EQ(riser_now(r) - t0, 3 * MS);
 	CHECK_STR(dm_say(d, "release here 3", &rc), "3");
 	CHECK_STR(dm_status(d, RISER_STATUS_INFO), "0 256 fault 6 1 0 6 6 here:1 there:2");
-	finish(&g[2]);
-	CHECK(g[0].ended && g[1].ended && !g[3].ended && !g[4].ended);
+	dm_finish(&g[2]);
+	CHECK(g[0].done && g[1].done && !g[3].done && !g[4].done);
 	CHECK_EQ(g[2].at - t0, 8 * MS); /* the delay begins where the breakpoint ends */
 	CHECK_EQ(g[0].status, RISER_BLK_OK);
 	CHECK_EQ(g[2].status, RISER_BLK_MEDIUM);
 	/* Without its rule a breakpoint holds nobody new, and whom it has it keeps. */
 	CHECK_STR(dm_say(d, "remove 2", &rc), "");
-	polls();
-	CHECK(!g[4].ended);
+	dm_settle();
+	CHECK(!g[4].done);
 	CHECK_STR(dm_say(d, "release there 1", &rc), "1");
-	finish(&g[4]);
-	CHECK(!g[5].ended);
+	dm_finish(&g[4]);
+	CHECK(!g[5].done);
 	CHECK_STR(dm_say(d, "clear", &rc), "");
-	finish(&g[3]);
-	finish(&g[5]);
-	CHECK(g[3].ended && g[5].ended);
+	dm_finish(&g[3]);
+	dm_finish(&g[5]);
+	CHECK(g[3].done && g[5].done);
 	CHECK_STR(dm_status(d, RISER_STATUS_INFO), "0 256 fault 6 1 0 6 0");
 	SUB(unmake(d, &w));
 }
@@ -359,7 +305,7 @@ TEST(breakpoints_one_by_one)
 TEST(dropped_flushes)
 {
 	struct riser_dm *d, *below;
-	struct going g;
+	struct dm_op g;
 	struct dm_way w;
 	int rc;
 
@@ -374,21 +320,21 @@ TEST(dropped_flushes)
 	CHECK_HAS(dm_say(below, "list", &rc), "1 1 1 delay=0,op=write\n2 2 2 delay=0,op=flush\n"
 					      "3 1 1 delay=0,op=fua\n");
 	CHECK_STR(dm_say(d, "add drop,op=flush", &rc), "1");
-	start(&w, RISER_BLK_FLUSH, 0, 0, 0, NULL, &g);
-	polls();
-	CHECK(g.ended && g.status == RISER_BLK_OK);
-	start(&w, RISER_BLK_WRITE, 0, 1, RISER_BLK_FUA | RISER_BLK_PREFLUSH, buf, &g);
-	polls();
-	CHECK(!g.ended);
+	dm_start(&g, &w, RISER_BLK_FLUSH, 0, 0, NULL, 0);
+	dm_settle();
+	CHECK(g.done && g.status == RISER_BLK_OK);
+	dm_start(&g, &w, RISER_BLK_WRITE, 0, 1, buf, RISER_BLK_FUA | RISER_BLK_PREFLUSH);
+	dm_settle();
+	CHECK(!g.done);
 	CHECK_STR(dm_say(below, "clear", &rc), "");
-	polls();
+	dm_settle();
 	CHECK_EQ(g.flags, RISER_BLK_FUA | RISER_BLK_PREFLUSH); /* the caller's are as they were */
 	CHECK_STR(dm_status(d, RISER_STATUS_INFO), "0 256 fault 4 0 2 0 0");
 	CHECK_STR(dm_say(below, "add drop,op=write+fua+flush", &rc), "5");
 	CHECK_STR(dm_say(d, "add drop,op=fua", &rc), "2");
 	dm_fill(buf, 3, 1, 9);
-	start(&w, RISER_BLK_WRITE, 3, 1, RISER_BLK_FUA | RISER_BLK_PREFLUSH, buf, &g);
-	polls();
+	dm_start(&g, &w, RISER_BLK_WRITE, 3, 1, buf, RISER_BLK_FUA | RISER_BLK_PREFLUSH);
+	dm_settle();
 	CHECK_EQ(g.flags, RISER_BLK_FUA | RISER_BLK_PREFLUSH);
 	CHECK_HAS(dm_say(below, "list", &rc), "5 1 1 drop");
 	CHECK_EQ(rw(&w, RISER_BLK_READ, 3, 1), RISER_BLK_OK);
@@ -402,7 +348,7 @@ TEST(dropped_flushes)
 /* Delays are cut short, breakpoints are not. */
 TEST(suspend)
 {
-	struct going late, held, new;
+	struct dm_op late, held, new;
 	struct riser_dm *d;
 	struct dm_way w;
 	uint64_t t0;
@@ -410,30 +356,30 @@ TEST(suspend)
 
 	SUB(make("2 delay=10s,op=write break=b,op=read,times=1", &d, &w));
 	t0 = riser_now(r);
-	start(&w, RISER_BLK_WRITE, 0, 1, 0, buf, &late);
-	polls();
-	CHECK(!late.ended);
+	dm_start(&late, &w, RISER_BLK_WRITE, 0, 1, buf, 0);
+	dm_settle();
+	CHECK(!late.done);
 	CHECK_EQ(riser_dm_suspend(d, x, DM_S, &err), 0);
-	CHECK(late.ended);
+	CHECK(late.done);
 	CHECK_EQ(late.at - t0, 0);
-	start(&w, RISER_BLK_WRITE, 0, 1, 0, buf, &late);
+	dm_start(&late, &w, RISER_BLK_WRITE, 0, 1, buf, 0);
 	CHECK_EQ(riser_dm_resume(d, x, DM_S, &err), 0);
-	finish(&late);
+	dm_finish(&late);
 	CHECK_EQ(late.at - t0, 10 * DM_S);
 
-	start(&w, RISER_BLK_READ, 0, 1, 0, buf, &held);
-	polls();
+	dm_start(&held, &w, RISER_BLK_READ, 0, 1, buf, 0);
+	dm_settle();
 	CHECK_EQ(riser_dm_suspend(d, x, DM_S, &err), -ETIMEDOUT);
 	CHECK_HAS(err.text, "mapped device f");
-	start(&w, RISER_BLK_READ, 0, 1, 0, buf, &new); /* it is open again */
-	polls();
-	CHECK(new.ended && !held.ended);
-	start(&w, RISER_BLK_WRITE, 0, 1, 0, buf, &late); /* and delays as before */
-	polls();
-	CHECK(!late.ended);
+	dm_start(&new, &w, RISER_BLK_READ, 0, 1, buf, 0); /* it is open again */
+	dm_settle();
+	CHECK(new.done && !held.done);
+	dm_start(&late, &w, RISER_BLK_WRITE, 0, 1, buf, 0); /* and delays as before */
+	dm_settle();
+	CHECK(!late.done);
 	CHECK_STR(dm_say(d, "release b", &rc), "1");
 	CHECK_EQ(riser_dm_suspend(d, x, DM_S, &err), 0);
-	CHECK(held.ended && late.ended);
+	CHECK(held.done && late.done);
 	CHECK_EQ(held.status, RISER_BLK_OK);
 	CHECK_EQ(riser_dm_resume(d, x, DM_S, &err), 0);
 	SUB(unmake(d, &w));

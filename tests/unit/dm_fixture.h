@@ -143,7 +143,8 @@ static inline int dm_try(const char *table)
 struct dm_op {
 	bool done;
 	int status;
-	uint64_t at; /* when it was done */
+	uint8_t flags; /* as it came back */
+	uint64_t at;   /* when it was done */
 };
 
 static void dm_op_done(struct riser_blk_io *io)
@@ -152,6 +153,7 @@ static void dm_op_done(struct riser_blk_io *io)
 
 	op->done = true;
 	op->status = io->status;
+	op->flags = io->flags;
 	op->at = riser_now(r);
 	riser_blk_io_put(io);
 }
@@ -173,6 +175,12 @@ static inline void dm_start(struct dm_op *o, struct dm_way *w, enum riser_blk_op
 	io->done = dm_op_done;
 	io->user = o;
 	riser_blk_submit(io);
+}
+
+static inline void dm_finish(struct dm_op *o)
+{
+	while (!o->done && riser_exec_wait(x, 100 * DM_S))
+		;
 }
 
 /* Everything that is ready, and no time passes. */

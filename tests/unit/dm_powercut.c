@@ -61,43 +61,14 @@ static int64_t who_at(struct dm_way *w, uint64_t sector)
 
 /* An I/O on its way. */
 struct going {
-	bool ended;
-	enum riser_blk_status status;
+	struct dm_op op;
 	uint64_t data[64 * 8];
 };
-
-static void went(struct riser_blk_io *io)
-{
-	struct going *g = io->user;
-
-	g->ended = true;
-	g->status = io->status;
-	riser_blk_io_put(io);
-}
 
 static void start(enum riser_blk_op op, uint64_t sector, unsigned count, uint8_t flags,
 		  struct going *g)
 {
-	struct riser_blk_io *io = riser_blk_io_get(top.c);
-
-	g->ended = false;
-	io->op = (uint8_t)op;
-	io->flags = flags;
-	io->sector = sector;
-	io->count = count;
-	io->one = (struct iovec){ g->data, count * 512 };
-	io->iov = &io->one;
-	io->iovcnt = 1;
-	io->iov_off = 0;
-	io->user = g;
-	io->done = went;
-	riser_blk_submit(io);
-}
-
-static void polls(void)
-{
-	for (unsigned i = 0; i < 50; i++)
-		riser_exec_poll(x);
+	dm_start(&g->op, &top, op, sector, count, g->data, flags);
 }
 
 static const char *say(struct riser_dm *d, const char *message)
@@ -153,7 +124,7 @@ TEST(status_and_messages)
 	CHECK_HAS(say(cut, "cutt"), "unknown message 'cutt'");
 	CHECK_HAS(say(cut, "cut 5"), " of 1");
 	CHECK_HAS(say(cut, "cut 5"), "the power is off already");
-	polls();
+	dm_settle();
 	CHECK_HAS(dm_status(cut, RISER_STATUS_INFO), "powercut off 0 0/131072 1 ");
 	CHECK_STR(say(cut, "restore"), "");
 	CHECK_HAS(dm_status(cut, RISER_STATUS_INFO), "powercut on 0 0/131072 1 ");
@@ -268,7 +239,7 @@ static void one_cut(unsigned seed, const char *torn, char *left)
 		left[i] = (char)('0' + who_in(buf + 64 * i, i));
 	left[32] = 0;
 	/* It is below as it is above, without a flush. */
-	polls();
+	dm_settle();
 	CHECK_EQ(dm_rw(&low, RISER_BLK_READ, 0, 32, buf), RISER_BLK_OK);
 	for (unsigned i = 0; i < 32; i++)
 		CHECK_EQ('0' + who_in(buf + 64 * i, i), left[i]);
@@ -334,16 +305,16 @@ TEST(cut_in_the_middle)
 	start(RISER_BLK_WRITE, 0, 8, RISER_BLK_FUA, &g[2]);
 	CHECK_STR(say(below, "add break=read,op=read,times=1"), "2");
 	start(RISER_BLK_READ, 0, 8, 0, &g[3]);
-	polls();
-	CHECK(!g[0].ended && !g[1].ended && !g[2].ended && !g[3].ended);
+	dm_settle();
+	CHECK(!g[0].op.done && !g[1].op.done && !g[2].op.done && !g[3].op.done);
 	CHECK_HAS(say(cut, "cut 1"), " of 1"); /* one is on its way down already */
-	polls();
+	dm_settle();
 	for (unsigned i = 0; i < 3; i++)
-		CHECK(g[i].ended && g[i].status == RISER_BLK_OFFLINE);
-	CHECK(!g[3].ended);
+		CHECK(g[i].op.done && g[i].op.status == RISER_BLK_OFFLINE);
+	CHECK(!g[3].op.done);
 	CHECK_STR(say(below, "release read"), "1");
-	polls();
-	CHECK(g[3].ended && g[3].status == RISER_BLK_OFFLINE);
+	dm_settle();
+	CHECK(g[3].op.done && g[3].op.status == RISER_BLK_OFFLINE);
 	CHECK_STR(say(cut, "restore"), "");
 	CHECK_STR(say(below, "release down"), "1");
 	CHECK_EQ(flush(), RISER_BLK_OK);
@@ -362,11 +333,11 @@ TEST(a_read_beside_its_write)
 	CHECK_STR(say(below, "add break=late,op=read,nth=1"), "1");
 	start(RISER_BLK_READ, 0, 8, 0, &g);
 	start(RISER_BLK_FLUSH, 0, 0, 0, &f);
-	polls();
-	CHECK(f.ended && !g.ended);
+	dm_settle();
+	CHECK(f.op.done && !g.op.done);
 	CHECK_STR(say(below, "release late"), "1");
-	polls();
-	CHECK(g.ended && g.status == RISER_BLK_OK);
+	dm_settle();
+	CHECK(g.op.done && g.op.status == RISER_BLK_OK);
 	CHECK(dm_filled(g.data, 0, 4, 1));
 	/* And the data that it read is that below, not what is there by now: once more. */
 	CHECK_STR(say(below, "list"), "1 2 1 break=late,op=read,nth=1");
