@@ -4,51 +4,7 @@
  */
 #include "blk_threads.h"
 
-static struct riser *r;
-static struct riser_exec *x;
-static struct riser_blk *b;
-static struct riser_blk_channel *c;
-static unsigned events[3];
-static uint8_t buf[4096];
-
-static void on_event(struct riser_blk *dev, enum riser_blk_event event, void *user)
-{
-	if (dev == b && user == &events)
-		events[event]++;
-}
-
-static void begin(const char *uri, uint32_t context)
-{
-	struct riser_opts opts = { .size = sizeof(opts), .flags = context };
-
-	memset(events, 0, sizeof(events));
-	CHECK_EQ(riser_new(&opts, &r, &err), 0);
-	CHECK_EQ(riser_exec_new(r, &x, &err), 0);
-	if (uri && riser_blk_open(r, uri, RISER_BLK_RDWR, &b, &err))
-		FAIL("%s", err.text);
-}
-
-static void finish(void)
-{
-	riser_blk_channel_close(c);
-	c = NULL;
-	riser_blk_close(b);
-	riser_exec_free(x);
-	riser_free(r);
-}
-
-static uint64_t sectors(void)
-{
-	struct riser_blk_info info;
-
-	riser_blk_get_info(b, &info);
-	return info.sectors;
-}
-
-static int rw(enum riser_blk_op op, uint64_t sector)
-{
-	return riser_blk_rw(c, op, sector, 8, buf, 0);
-}
+static struct watched it;
 
 static void a_file(uint32_t context)
 {
@@ -57,41 +13,40 @@ static void a_file(uint32_t context)
 
 	CHECK(fd >= 0);
 	CHECK_EQ(ftruncate(fd, MiB), 0);
-	SUB(begin(path, context));
-	riser_blk_on_event(b, on_event, &events);
-	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c, &err), 0);
-	CHECK_EQ(rw(RISER_BLK_WRITE, 2040), RISER_BLK_OK);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 0);
+	SUB(watched_begin(&it, path, context));
+	SUB(watched_look(&it));
+	CHECK_EQ(watched_rw(&it, RISER_BLK_WRITE, 2040), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 0);
 
 	CHECK_EQ(ftruncate(fd, 2 * MiB + 100), 0);
-	CHECK_EQ(rw(RISER_BLK_WRITE, 2048), RISER_BLK_INVALID);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 1);
-	CHECK_EQ(sectors(), 4097);
-	CHECK_EQ(rw(RISER_BLK_WRITE, 4088), RISER_BLK_OK);
-	CHECK_EQ(rw(RISER_BLK_READ, 4089), RISER_BLK_OK); /* its rounded end too */
-	CHECK_EQ(rw(RISER_BLK_READ, 4090), RISER_BLK_INVALID);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_WRITE, 2048), RISER_BLK_INVALID);
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 1);
+	CHECK_EQ(watched_sectors(&it), 4097);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_WRITE, 4088), RISER_BLK_OK);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 4089), RISER_BLK_OK); /* its rounded end too */
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 4090), RISER_BLK_INVALID);
 
 	/* Shorter, and in use: not so, but what is missing fails as a medium does. */
 	CHECK_EQ(ftruncate(fd, MiB), 0);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), -EBUSY);
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), -EBUSY);
 	CHECK_HAS(err.text, "became smaller, and is in use");
-	CHECK_EQ(sectors(), 4097);
-	CHECK_EQ(rw(RISER_BLK_READ, 2048), RISER_BLK_MEDIUM);
-	CHECK_EQ(rw(RISER_BLK_READ, 2040), RISER_BLK_OK);
-	riser_blk_channel_close(c);
-	c = NULL;
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 2);
-	CHECK_EQ(sectors(), 2048);
+	CHECK_EQ(watched_sectors(&it), 4097);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 2048), RISER_BLK_MEDIUM);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 2040), RISER_BLK_OK);
+	riser_blk_channel_close(it.c);
+	it.c = NULL;
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 2);
+	CHECK_EQ(watched_sectors(&it), 2048);
 
-	riser_blk_on_event(b, NULL, NULL);
+	riser_blk_on_event(it.b, NULL, NULL);
 	CHECK_EQ(ftruncate(fd, 4 * MiB), 0);
-	CHECK_EQ(riser_blk_refresh(b, NULL, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 2);
-	CHECK_EQ(sectors(), 8192);
-	SUB(finish());
+	CHECK_EQ(riser_blk_refresh(it.b, NULL, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 2);
+	CHECK_EQ(watched_sectors(&it), 8192);
+	SUB(watched_finish(&it));
 	close(fd);
 	unlink(path);
 }
@@ -105,12 +60,11 @@ TEST(a_file_grows_and_shrinks)
 
 TEST(what_never_changes_is_looked_at_in_vain)
 {
-	SUB(begin("null:1G", 0));
-	riser_blk_on_event(b, on_event, &events);
-	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c, &err), 0);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 0);
-	SUB(finish());
+	SUB(watched_begin(&it, "null:1G", 0));
+	SUB(watched_look(&it));
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 0);
+	SUB(watched_finish(&it));
 }
 
 /* A leaf that becomes what the test says. */
@@ -129,31 +83,30 @@ static struct blk_ops ops;
 /* 64 sectors, of which 32 are shown. */
 static void leaf_up(uint32_t context, enum fix_mode mode)
 {
-	SUB(begin(NULL, context));
-	b = fix_leaf_new(r, "leaf", 64, mode, 0);
+	SUB(watched_begin(&it, NULL, context));
+	it.b = fix_leaf_new(it.r, "leaf", 64, mode, 0);
 	ops = fix_leaf_ops;
 	ops.refresh = leaf_refresh;
-	b->ops = &ops;
-	b->sectors = 32;
+	it.b->ops = &ops;
+	it.b->sectors = 32;
 	becomes = (struct blk_current){ 32, false };
 	refresh_rc = 0;
-	riser_blk_on_event(b, on_event, &events);
-	CHECK_EQ(riser_blk_channel_open(b, x, 0, &c, &err), 0);
+	SUB(watched_look(&it));
 }
 
 static void turning_read_only(uint32_t context)
 {
 	SUB(leaf_up(context, FIX_AT_ONCE));
-	CHECK_EQ(rw(RISER_BLK_WRITE, 0), RISER_BLK_OK);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_WRITE, 0), RISER_BLK_OK);
 	becomes.read_only = true;
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_READ_ONLY], 1);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 0);
-	CHECK_EQ(rw(RISER_BLK_WRITE, 0), RISER_BLK_INVALID);
-	CHECK_EQ(rw(RISER_BLK_READ, 0), RISER_BLK_OK);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(events[RISER_BLK_EVENT_READ_ONLY], 1);
-	SUB(finish());
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_READ_ONLY], 1);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 0);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_WRITE, 0), RISER_BLK_INVALID);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_READ_ONLY], 1);
+	SUB(watched_finish(&it));
 }
 
 TEST(a_device_turns_read_only)
@@ -166,12 +119,12 @@ TEST(a_device_is_gone_when_looked_at)
 {
 	SUB(leaf_up(0, FIX_AT_ONCE));
 	refresh_rc = -ENODEV;
-	CHECK_EQ(riser_blk_refresh(b, x, &err), -ENODEV);
-	CHECK_EQ(events[RISER_BLK_EVENT_GONE], 1);
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), -ENODEV);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_GONE], 1);
 	refresh_rc = -EIO;
-	CHECK_EQ(riser_blk_refresh(b, x, &err), -EIO);
-	CHECK_EQ(events[RISER_BLK_EVENT_GONE], 1);
-	SUB(finish());
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), -EIO);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_GONE], 1);
+	SUB(watched_finish(&it));
 }
 
 static void on_done(struct riser_blk_io *io)
@@ -187,26 +140,26 @@ TEST(a_refresh_does_not_wait_for_ever)
 	int status = -1;
 
 	SUB(leaf_up(RISER_VIRTUAL_TIME, FIX_HELD));
-	io = riser_blk_io_get(c);
+	io = riser_blk_io_get(it.c);
 	io->op = RISER_BLK_READ;
 	io->sector = 0;
 	io->count = 8;
-	io->one = (struct iovec){ buf, sizeof(buf) };
+	io->one = (struct iovec){ it.buf, sizeof(it.buf) };
 	io->iov = &io->one;
 	io->iovcnt = 1;
 	io->done = on_done;
 	io->user = &status;
 	riser_blk_submit(io);
 	becomes.sectors = 64;
-	CHECK_EQ(riser_blk_refresh(b, x, &err), -ETIMEDOUT);
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 0);
-	((struct fix_leaf *)b->priv)->mode = FIX_AT_ONCE;
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), -ETIMEDOUT);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 0);
+	((struct fix_leaf *)it.b->priv)->mode = FIX_AT_ONCE;
 	while (status < 0)
-		riser_exec_wait(x, TIME_NEVER);
+		riser_exec_wait(it.x, TIME_NEVER);
 	CHECK_EQ(status, RISER_BLK_OK);
-	CHECK_EQ(riser_blk_refresh(b, x, &err), 0);
-	CHECK_EQ(rw(RISER_BLK_READ, 56), RISER_BLK_OK);
-	SUB(finish());
+	CHECK_EQ(riser_blk_refresh(it.b, it.x, &err), 0);
+	CHECK_EQ(watched_rw(&it, RISER_BLK_READ, 56), RISER_BLK_OK);
+	SUB(watched_finish(&it));
 }
 
 /* While four owners do I/O behind a hop and not, the leaf grows sector by sector. */
@@ -218,31 +171,31 @@ TEST(a_device_grows_under_load)
 
 	SUB(leaf_up(0, FIX_POSTED));
 	SUB(kicker_start(&k));
-	kicker_set(&k, 0, b);
-	riser_blk_channel_close(c);
-	c = NULL;
-	b->sectors = becomes.sectors = 40;
+	kicker_set(&k, 0, it.b);
+	riser_blk_channel_close(it.c);
+	it.c = NULL;
+	it.b->sectors = becomes.sectors = 40;
 	for (unsigned i = 0; i < 2; i++) {
-		tops[i] = fix_linear_new(r, "top", b, 8, 32, true);
+		tops[i] = fix_linear_new(it.r, "top", it.b, 8, 32, true);
 		fix_linear_set_home(tops[i], i);
 	}
 	for (unsigned i = 0; i < 4; i++)
-		SUB(owner_start_on(&owners[i], r, tops[i % 2]));
+		SUB(owner_start_on(&owners[i], it.r, tops[i % 2]));
 	while (becomes.sectors < 64) {
 		uint64_t ios = load_relaxed(&owners[becomes.sectors % 4].ios);
 
 		becomes.sectors++;
-		CHECK_EQ(riser_blk_refresh(b, NULL, &err), 0);
+		CHECK_EQ(riser_blk_refresh(it.b, NULL, &err), 0);
 		while (load_relaxed(&owners[(becomes.sectors - 1) % 4].ios) < ios + 10)
 			sched_yield();
 	}
-	CHECK_EQ(events[RISER_BLK_EVENT_RESIZED], 24);
+	CHECK_EQ(it.events[RISER_BLK_EVENT_RESIZED], 24);
 	for (unsigned i = 0; i < 4; i++)
 		SUB(owner_stop(&owners[i]));
 	kicker_stop(&k);
 	for (unsigned i = 0; i < 2; i++)
 		riser_blk_close(tops[i]);
-	SUB(finish());
+	SUB(watched_finish(&it));
 }
 
 TEST_MAIN(CASE(a_file_grows_and_shrinks), CASE(what_never_changes_is_looked_at_in_vain),

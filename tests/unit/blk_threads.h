@@ -9,6 +9,63 @@
 
 static struct riser_err err;
 
+/* A device of a context of its own, and what it told. */
+struct watched {
+	struct riser *r;
+	struct riser_exec *x;
+	struct riser_blk *b;
+	struct riser_blk_channel *c;
+	unsigned events[3];
+	uint8_t buf[4096];
+};
+
+static void watched_event(struct riser_blk *b, enum riser_blk_event event, void *user)
+{
+	struct watched *w = user;
+
+	if (b == w->b)
+		w->events[event]++;
+}
+
+/* @uri: NULL: the test makes the device. */
+static void watched_begin(struct watched *w, const char *uri, uint32_t context)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = context };
+
+	memset(w, 0, sizeof(*w));
+	CHECK_EQ(riser_new(&opts, &w->r, &err), 0);
+	CHECK_EQ(riser_exec_new(w->r, &w->x, &err), 0);
+	if (uri && riser_blk_open(w->r, uri, RISER_BLK_RDWR, &w->b, &err))
+		FAIL("%s", err.text);
+}
+
+static void watched_look(struct watched *w)
+{
+	riser_blk_on_event(w->b, watched_event, w);
+	CHECK_EQ(riser_blk_channel_open(w->b, w->x, 0, &w->c, &err), 0);
+}
+
+static void watched_finish(struct watched *w)
+{
+	riser_blk_channel_close(w->c);
+	riser_blk_close(w->b);
+	riser_exec_free(w->x);
+	riser_free(w->r);
+}
+
+static uint64_t watched_sectors(const struct watched *w)
+{
+	struct riser_blk_info info;
+
+	riser_blk_get_info(w->b, &info);
+	return info.sectors;
+}
+
+static int watched_rw(struct watched *w, enum riser_blk_op op, uint64_t sector)
+{
+	return riser_blk_rw(w->c, op, sector, 8, w->buf, 0);
+}
+
 /*
  * Threads. An owner keeps four I/Os in flight and sleeps whenever it can; what must hold through
  * every swap is that each I/O ends once, and OK, and that nothing that was dropped is touched.
