@@ -565,4 +565,69 @@ static int fix_linear_swap(struct riser_blk *b, struct riser_exec *x, struct ris
 	return fix_linear_swap_to(b, x, lower, base, sectors, home, timeout, e);
 }
 
+/* I/O of one sector, one at a time or several. */
+static unsigned fix_ended, fix_failed;
+static int fix_last_status;
+
+static void fix_done(struct riser_blk_io *io)
+{
+	fix_ended++;
+	fix_failed += io->status != RISER_BLK_OK;
+	fix_last_status = io->status;
+	riser_blk_io_put(io);
+}
+
+static void fix_start(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sector, void *buf)
+{
+	struct riser_blk_io *io = riser_blk_io_get(c);
+
+	io->op = (uint8_t)op;
+	io->sector = sector;
+	io->count = 1;
+	io->one = (struct iovec){ buf, 512 };
+	io->iov = &io->one;
+	io->iovcnt = 1;
+	io->done = fix_done;
+	riser_blk_submit(io);
+}
+
+/* A linear over a leaf; an executor or two in this thread, each with a channel, @x[0]'s first. */
+struct fix_rig {
+	struct riser *r;
+	struct riser_exec *x[2];
+	struct riser_blk *leaf, *b;
+	struct riser_blk_channel *c[2];
+	uint8_t buf[512];
+};
+
+static void fix_rig_up(struct fix_rig *g, uint32_t flags, enum fix_mode mode, unsigned owners,
+		       bool home)
+{
+	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
+
+	memset(g, 0, sizeof(*g));
+	fix_ended = fix_failed = 0;
+	CHECK_EQ(riser_new(&opts, &g->r, NULL), 0);
+	g->leaf = fix_leaf_new(g->r, "the leaf", 64, mode, 0);
+	g->b = fix_linear_new(g->r, "the top", g->leaf, 8, 32, true);
+	fix_linear_set_home(g->b, home);
+	for (unsigned i = 0; i < owners; i++) {
+		CHECK_EQ(riser_exec_new(g->r, &g->x[i], NULL), 0);
+		CHECK_EQ(riser_blk_channel_open(g->b, g->x[i], 0, &g->c[i], NULL), 0);
+	}
+}
+
+static void fix_rig_down(struct fix_rig *g)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		riser_blk_channel_close(g->c[i]);
+		riser_exec_free(g->x[i]);
+	}
+	riser_blk_close(g->b);
+	riser_blk_close(g->leaf);
+	CHECK_EQ(fix_live_maps, 0);
+	riser_free(g->r);
+	CHECK_EQ(fix_bad, 0);
+}
+
 #endif

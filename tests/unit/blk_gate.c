@@ -5,80 +5,35 @@
 
 #define S NS_PER_S
 
-static unsigned ended;
-static int last_status;
-
-static void on_done(struct riser_blk_io *io)
+static void rig_up(struct fix_rig *g, uint32_t flags, enum fix_mode mode)
 {
-	ended++;
-	last_status = io->status;
-	riser_blk_io_put(io);
+	fix_rig_up(g, flags, mode, 1, false);
 }
 
-static void start(struct riser_blk_channel *c, enum riser_blk_op op, uint64_t sector, void *buf)
+static void rig_down(struct fix_rig *g)
 {
-	struct riser_blk_io *io = riser_blk_io_get(c);
-
-	io->op = (uint8_t)op;
-	io->sector = sector;
-	io->count = 1;
-	io->one = (struct iovec){ buf, 512 };
-	io->iov = &io->one;
-	io->iovcnt = 1;
-	io->done = on_done;
-	riser_blk_submit(io);
-}
-
-/* linear over leaf, one owner, virtual time. */
-struct rig {
-	struct riser *r;
-	struct riser_exec *x;
-	struct riser_blk *leaf, *b;
-	struct riser_blk_channel *c;
-	uint8_t buf[512];
-};
-
-static void rig_up(struct rig *g, uint32_t flags, enum fix_mode mode)
-{
-	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
-
-	memset(g, 0, sizeof(*g));
-	ended = 0;
-	CHECK_EQ(riser_new(&opts, &g->r, &err), 0);
-	CHECK_EQ(riser_exec_new(g->r, &g->x, &err), 0);
-	g->leaf = fix_leaf_new(g->r, "the leaf", 64, mode, 0);
-	g->b = fix_linear_new(g->r, "the top", g->leaf, 8, 32, true);
-	CHECK_EQ(riser_blk_channel_open(g->b, g->x, 0, &g->c, &err), 0);
-}
-
-static void rig_down(struct rig *g)
-{
-	riser_blk_channel_close(g->c);
-	riser_blk_close(g->b);
-	riser_blk_close(g->leaf);
-	CHECK_EQ(fix_live_maps, 0);
-	CHECK_EQ(g->x->blk == NULL, true);
-	riser_exec_free(g->x);
-	riser_free(g->r);
-	CHECK_EQ(fix_bad, 0);
+	riser_blk_channel_close(g->c[0]);
+	g->c[0] = NULL;
+	CHECK(!g->x[0]->blk);
+	fix_rig_down(g);
 }
 
 static void deferring(uint32_t flags)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, flags, FIX_AT_ONCE));
-	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
-	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], S, &err), 0);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], S, &err), 0);
 	for (unsigned i = 0; i < 5; i++)
-		start(g.c, RISER_BLK_WRITE, i, g.buf);
+		fix_start(g.c[0], RISER_BLK_WRITE, i, g.buf);
 	for (unsigned i = 0; i < 5; i++)
-		riser_exec_poll(g.x);
-	CHECK_EQ(ended, 0);
-	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
-	while (ended < 5)
-		riser_exec_wait(g.x, TIME_NEVER);
-	CHECK_EQ(last_status, RISER_BLK_OK);
+		riser_exec_poll(g.x[0]);
+	CHECK_EQ(fix_ended, 0);
+	CHECK_EQ(blk_resume(g.b, g.x[0], &err), 0);
+	while (fix_ended < 5)
+		riser_exec_wait(g.x[0], TIME_NEVER);
+	CHECK_EQ(fix_last_status, RISER_BLK_OK);
 	rig_down(&g);
 }
 
@@ -90,33 +45,33 @@ TEST(suspended_io_waits_and_then_runs)
 
 TEST(rule_2_parked_io_is_named_and_the_gate_reopens)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_HELD));
-	start(g.c, RISER_BLK_WRITE, 0, g.buf);
-	CHECK_EQ(blk_suspend(g.b, g.x, 10 * S, &err), -ETIMEDOUT);
+	fix_start(g.c[0], RISER_BLK_WRITE, 0, g.buf);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], 10 * S, &err), -ETIMEDOUT);
 	CHECK_HAS(err.text, "the top cannot be suspended");
 	CHECK_HAS(err.text, "in flight in the leaf");
 	CHECK_EQ(riser_now(g.r) >= 11 * S, true);
 	((struct fix_leaf *)g.leaf->priv)->mode = FIX_AT_ONCE;
-	start(g.c, RISER_BLK_READ, 0, g.buf); /* the gate is open */
-	while (ended < 2)
-		riser_exec_wait(g.x, TIME_NEVER);
-	CHECK_EQ(blk_suspend(g.b, g.x, 10 * S, &err), 0);
-	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+	fix_start(g.c[0], RISER_BLK_READ, 0, g.buf); /* the gate is open */
+	while (fix_ended < 2)
+		riser_exec_wait(g.x[0], TIME_NEVER);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], 10 * S, &err), 0);
+	CHECK_EQ(blk_resume(g.b, g.x[0], &err), 0);
 	rig_down(&g);
 }
 
 TEST(a_suspend_drives_the_executor_it_is_given)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_LATE));
 	for (unsigned i = 0; i < 30; i++)
-		start(g.c, RISER_BLK_WRITE, i, g.buf);
-	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
-	CHECK_EQ(ended, 30);
-	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
+		fix_start(g.c[0], RISER_BLK_WRITE, i, g.buf);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], S, &err), 0);
+	CHECK_EQ(fix_ended, 30);
+	CHECK_EQ(blk_resume(g.b, g.x[0], &err), 0);
 	rig_down(&g);
 }
 
@@ -128,10 +83,10 @@ TEST(rules_6_and_7_one_frame_and_one_child_a_level_are_enough)
 	static uint8_t buf[24 * 512];
 	struct riser_blk *level[5];
 	struct riser_blk_stats stats;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_LATE));
-	riser_blk_channel_close(g.c);
+	riser_blk_channel_close(g.c[0]);
 	/* The lower, the stricter: every level cuts what the one above had cut. */
 	level[0] = g.leaf;
 	g.leaf->limits.max_sectors = 2;
@@ -139,9 +94,9 @@ TEST(rules_6_and_7_one_frame_and_one_child_a_level_are_enough)
 		level[i] = fix_linear_new(g.r, "level", level[i - 1], 1, 60, i % 2);
 		level[i]->limits.max_sectors = 2 + 3 * i;
 	}
-	CHECK_EQ(blk_channel_open(level[4], g.x, &copts, &g.c, &err), 0);
+	CHECK_EQ(blk_channel_open(level[4], g.x[0], &copts, &g.c[0], &err), 0);
 	for (unsigned i = 0; i < 64; i++) {
-		struct riser_blk_io *io = riser_blk_io_get(g.c);
+		struct riser_blk_io *io = riser_blk_io_get(g.c[0]);
 
 		io->op = RISER_BLK_WRITE;
 		io->flags = 0;
@@ -151,16 +106,16 @@ TEST(rules_6_and_7_one_frame_and_one_child_a_level_are_enough)
 		io->iov = &io->one;
 		io->iovcnt = 1;
 		io->iov_off = 0;
-		io->done = on_done;
+		io->done = fix_done;
 		riser_blk_submit(io);
 	}
-	while (ended < 64)
-		riser_exec_wait(g.x, TIME_NEVER);
-	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 3, 24, buf, 0), RISER_BLK_OK);
-	riser_blk_channel_stats(g.c, &stats);
+	while (fix_ended < 64)
+		riser_exec_wait(g.x[0], TIME_NEVER);
+	CHECK_EQ(riser_blk_rw(g.c[0], RISER_BLK_READ, 3, 24, buf, 0), RISER_BLK_OK);
+	riser_blk_channel_stats(g.c[0], &stats);
 	CHECK(stats.splits >= 65 * 12); /* the leaf's alone */
-	riser_blk_channel_close(g.c);
-	g.c = NULL;
+	riser_blk_channel_close(g.c[0]);
+	g.c[0] = NULL;
 	for (unsigned i = 4; i > 0; i--)
 		riser_blk_close(level[i]);
 	rig_down(&g);
@@ -168,16 +123,16 @@ TEST(rules_6_and_7_one_frame_and_one_child_a_level_are_enough)
 
 TEST(rule_4_only_an_owner_with_io_in_flight_is_needed)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
-	/* Nobody runs g.x: with nothing in flight that is no matter. */
+	/* Nobody runs g.x[0]: with nothing in flight that is no matter. */
 	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), 0);
 	CHECK_EQ(blk_resume(g.b, NULL, &err), 0);
-	start(g.c, RISER_BLK_WRITE, 0, g.buf);
+	fix_start(g.c[0], RISER_BLK_WRITE, 0, g.buf);
 	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), -ETIMEDOUT);
-	while (!ended)
-		riser_exec_wait(g.x, TIME_NEVER);
+	while (!fix_ended)
+		riser_exec_wait(g.x[0], TIME_NEVER);
 	CHECK_EQ(blk_suspend(g.b, NULL, S, &err), 0);
 	CHECK_EQ(blk_resume(g.b, NULL, &err), 0);
 	rig_down(&g);
@@ -187,25 +142,25 @@ static int inner;
 
 static void suspend_inside(struct riser_blk_io *io)
 {
-	struct rig *g = io->user;
+	struct fix_rig *g = io->user;
 
-	inner = blk_suspend(g->b, g->x, S, &err);
-	on_done(io);
+	inner = blk_suspend(g->b, g->x[0], S, &err);
+	fix_done(io);
 }
 
 TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
 {
 	struct riser_blk_io *io;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
-	io = riser_blk_io_get(g.c);
+	io = riser_blk_io_get(g.c[0]);
 	io->op = RISER_BLK_FLUSH;
 	io->done = suspend_inside;
 	io->user = &g;
 	riser_blk_submit(io);
-	while (!ended)
-		riser_exec_wait(g.x, TIME_NEVER);
+	while (!fix_ended)
+		riser_exec_wait(g.x[0], TIME_NEVER);
 	CHECK_EQ(inner, -EDEADLK);
 	rig_down(&g);
 }
@@ -213,23 +168,23 @@ TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
 static void moving_and_shrinking(uint32_t flags)
 {
 	struct riser_blk *other;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME | flags, FIX_AT_ONCE));
 	other = fix_leaf_new(g.r, "the other", 64, FIX_AT_ONCE, 0);
 	memset(g.buf, 7, sizeof(g.buf));
-	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 0, 1, g.buf, 0), RISER_BLK_OK);
-	CHECK_EQ(blk_suspend(g.b, g.x, S, &err), 0);
-	start(g.c, RISER_BLK_READ, 20, g.buf); /* inside now, outside after the swap */
-	CHECK_EQ(fix_linear_swap(g.b, g.x, other, 0, 16, S, &err), 0);
+	CHECK_EQ(riser_blk_rw(g.c[0], RISER_BLK_WRITE, 0, 1, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(blk_suspend(g.b, g.x[0], S, &err), 0);
+	fix_start(g.c[0], RISER_BLK_READ, 20, g.buf); /* inside now, outside after the swap */
+	CHECK_EQ(fix_linear_swap(g.b, g.x[0], other, 0, 16, S, &err), 0);
 	CHECK_EQ(g.b->state, BLK_SUSPENDED);
 	riser_blk_close(g.leaf); /* poisoned as soon as the old map is freed */
 	g.leaf = NULL;
-	CHECK_EQ(blk_resume(g.b, g.x, &err), 0);
-	while (!ended)
-		riser_exec_wait(g.x, TIME_NEVER);
-	CHECK_EQ(last_status, RISER_BLK_INVALID);
-	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_READ, 0, 1, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(blk_resume(g.b, g.x[0], &err), 0);
+	while (!fix_ended)
+		riser_exec_wait(g.x[0], TIME_NEVER);
+	CHECK_EQ(fix_last_status, RISER_BLK_INVALID);
+	CHECK_EQ(riser_blk_rw(g.c[0], RISER_BLK_READ, 0, 1, g.buf, 0), RISER_BLK_OK);
 	CHECK_EQ(g.buf[0], 0);
 	CHECK_EQ(fix_live_maps, 2);
 	riser_blk_close(other);
@@ -246,16 +201,16 @@ static void failing_swaps(uint32_t flags)
 {
 	struct riser_blk_channel *second;
 	struct fix_table *t;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME | flags, FIX_AT_ONCE));
-	CHECK_EQ(riser_blk_channel_open(g.b, g.x, 0, &second, &err), 0);
+	CHECK_EQ(riser_blk_channel_open(g.b, g.x[0], 0, &second, &err), 0);
 	memset(g.buf, 7, sizeof(g.buf));
-	CHECK_EQ(riser_blk_rw(g.c, RISER_BLK_WRITE, 3, 1, g.buf, 0), RISER_BLK_OK);
+	CHECK_EQ(riser_blk_rw(g.c[0], RISER_BLK_WRITE, 3, 1, g.buf, 0), RISER_BLK_OK);
 	for (unsigned nth = 1; nth <= 2; nth++) {
 		t = fix_table_new(g.leaf, 0, 64);
 		t->fail = nth;
-		CHECK_EQ(blk_swap(g.b, g.x, t, S, &err), -ENOMEM);
+		CHECK_EQ(blk_swap(g.b, g.x[0], t, S, &err), -ENOMEM);
 		fix_table_put(t);
 		memset(g.buf, 0, sizeof(g.buf));
 		CHECK_EQ(riser_blk_rw(second, RISER_BLK_READ, 3, 1, g.buf, 0), RISER_BLK_OK);
@@ -264,11 +219,11 @@ static void failing_swaps(uint32_t flags)
 	}
 	/* And where draining fails. */
 	((struct fix_leaf *)g.leaf->priv)->mode = FIX_HELD;
-	start(g.c, RISER_BLK_WRITE, 0, g.buf);
-	CHECK_EQ(fix_linear_swap(g.b, g.x, g.leaf, 0, 64, S, &err), -ETIMEDOUT);
+	fix_start(g.c[0], RISER_BLK_WRITE, 0, g.buf);
+	CHECK_EQ(fix_linear_swap(g.b, g.x[0], g.leaf, 0, 64, S, &err), -ETIMEDOUT);
 	((struct fix_leaf *)g.leaf->priv)->mode = FIX_AT_ONCE;
-	while (!ended)
-		riser_exec_wait(g.x, TIME_NEVER);
+	while (!fix_ended)
+		riser_exec_wait(g.x[0], TIME_NEVER);
 	CHECK_EQ(fix_live_maps, 4);
 	riser_blk_channel_close(second);
 	rig_down(&g);
@@ -342,7 +297,7 @@ TEST(a_table_stays_while_somebody_makes_a_map_of_it)
 {
 	struct blk_change ch = { .kind = CHANGE_SWAP, .deadline = TIME_NEVER, .err = &err };
 	struct fix_table *old, *t;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE));
 	old = g.b->table;
@@ -353,9 +308,9 @@ TEST(a_table_stays_while_somebody_makes_a_map_of_it)
 	for (unsigned i = 0; i < 10; i++)
 		CHECK(!change_step(&ch));
 	CHECK(g.b->table == old);
-	start(g.c, RISER_BLK_READ, 0, g.buf);
-	riser_exec_poll(g.x);
-	CHECK_EQ(ended, 0); /* the gate is closed */
+	fix_start(g.c[0], RISER_BLK_READ, 0, g.buf);
+	riser_exec_poll(g.x[0]);
+	CHECK_EQ(fix_ended, 0); /* the gate is closed */
 	pretend_to_build(g.b, -1);
 	CHECK(change_step(&ch));
 	CHECK_EQ(ch.rc, 0);
@@ -373,8 +328,8 @@ TEST(a_table_stays_while_somebody_makes_a_map_of_it)
 	CHECK_HAS(err.text, "a channel is still being opened");
 	CHECK(g.b->next_table == NULL);
 	fix_table_put(t);
-	while (!ended)
-		riser_exec_poll(g.x);
+	while (!fix_ended)
+		riser_exec_poll(g.x[0]);
 	rig_down(&g);
 }
 

@@ -5,79 +5,36 @@
 
 #define S NS_PER_S
 
-static unsigned ended;
-
-static void on_done(struct riser_blk_io *io)
-{
-	CHECK_EQ(io->status, RISER_BLK_OK);
-	ended++;
-	riser_blk_io_put(io);
-}
-
 static void start(struct riser_blk_channel *c)
 {
 	static uint8_t buf[512];
-	struct riser_blk_io *io = riser_blk_io_get(c);
 
-	io->op = RISER_BLK_WRITE;
-	io->sector = 1;
-	io->count = 1;
-	io->one = (struct iovec){ buf, sizeof(buf) };
-	io->iov = &io->one;
-	io->iovcnt = 1;
-	io->done = on_done;
-	riser_blk_submit(io);
+	fix_start(c, RISER_BLK_WRITE, 1, buf);
 }
 
-/* A HOME linear over a leaf; two executors in this thread, each with a channel, @x[0]'s first. */
-struct rig {
-	struct riser *r;
-	struct riser_exec *x[2];
-	struct riser_blk *leaf, *b;
-	struct riser_blk_channel *c[2];
-};
-
-static struct fix_leaf *leaf_of(struct rig *g)
+static struct fix_leaf *leaf_of(struct fix_rig *g)
 {
 	return g->leaf->priv;
 }
 
-static void rig_up(struct rig *g, uint32_t flags, enum fix_mode mode, bool home)
+static void rig_up(struct fix_rig *g, uint32_t flags, enum fix_mode mode, bool home)
 {
-	struct riser_opts opts = { .size = sizeof(opts), .flags = flags };
-
-	memset(g, 0, sizeof(*g));
-	ended = 0;
-	CHECK_EQ(riser_new(&opts, &g->r, &err), 0);
-	g->leaf = fix_leaf_new(g->r, "the leaf", 64, mode, 0);
-	g->b = fix_linear_new(g->r, "the top", g->leaf, 8, 32, true);
-	fix_linear_set_home(g->b, home);
-	for (unsigned i = 0; i < 2; i++) {
-		CHECK_EQ(riser_exec_new(g->r, &g->x[i], &err), 0);
-		CHECK_EQ(riser_blk_channel_open(g->b, g->x[i], 0, &g->c[i], &err), 0);
-	}
+	fix_rig_up(g, flags, mode, 2, home);
 }
 
-static void rig_down(struct rig *g)
+static void rig_down(struct fix_rig *g)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		riser_blk_channel_close(g->c[i]);
-		riser_exec_free(g->x[i]);
-	}
-	riser_blk_close(g->b);
-	riser_blk_close(g->leaf);
-	CHECK_EQ(fix_live_maps, 0);
-	riser_free(g->r);
-	CHECK_EQ(fix_bad, 0);
+	CHECK_EQ(fix_failed, 0);
+	fix_rig_down(g);
 }
 
 /* The executor that runs the device, or NULL. */
-static struct riser_exec *home_of(struct rig *g)
+static struct riser_exec *home_of(struct fix_rig *g)
 {
 	return g->b->home ? g->b->home->c.owner->x : NULL;
 }
 
-static void poll_both(struct rig *g, unsigned n)
+static void poll_both(struct fix_rig *g, unsigned n)
 {
 	while (n--)
 		for (unsigned i = 0; i < 2; i++)
@@ -87,26 +44,26 @@ static void poll_both(struct rig *g, unsigned n)
 
 TEST(the_first_channel_has_the_home)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	CHECK(home_of(&g) == g.x[0]);
 	start(g.c[0]); /* here */
 	riser_exec_poll(g.x[0]);
-	CHECK_EQ(ended, 1);
+	CHECK_EQ(fix_ended, 1);
 	start(g.c[1]); /* there and back, in three polls */
 	riser_exec_poll(g.x[1]);
 	CHECK_EQ(load_relaxed(&g.b->home->c.inflight), 0);
 	riser_exec_poll(g.x[0]);
-	CHECK_EQ(ended, 1); /* never in another thread than its owner's */
+	CHECK_EQ(fix_ended, 1); /* never in another thread than its owner's */
 	riser_exec_poll(g.x[1]);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	rig_down(&g);
 }
 
 TEST(a_batch_is_sent_before_a_sleep)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	start(g.c[1]);
@@ -118,7 +75,7 @@ TEST(a_batch_is_sent_before_a_sleep)
 	riser_exec_poll(g.x[0]); /* its home needs no poll of ours */
 	CHECK_EQ(riser_exec_arm(g.x[1]), 1);
 	riser_exec_poll(g.x[1]);
-	CHECK_EQ(ended, 3);
+	CHECK_EQ(fix_ended, 3);
 	/* And back: what ends behind the home's poll is sent when that arms itself. */
 	leaf_of(&g)->mode = FIX_POSTED;
 	start(g.c[1]);
@@ -128,19 +85,19 @@ TEST(a_batch_is_sent_before_a_sleep)
 	fix_leaf_kick(g.leaf);
 	riser_exec_poll(g.x[0]);
 	riser_exec_poll(g.x[1]);
-	CHECK_EQ(ended, 4);
+	CHECK_EQ(fix_ended, 4);
 	rig_down(&g);
 }
 
 TEST(the_home_moves_when_its_owner_closes_first)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	for (unsigned i = 0; i < 2; i++)
 		start(g.c[i]);
 	poll_both(&g, 3);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	riser_blk_channel_close(g.c[0]);
 	g.c[0] = NULL;
 	CHECK(home_of(&g) == g.x[1]);
@@ -148,13 +105,13 @@ TEST(the_home_moves_when_its_owner_closes_first)
 	g.x[0] = NULL;
 	start(g.c[1]);
 	riser_exec_poll(g.x[1]);
-	CHECK_EQ(ended, 3);
+	CHECK_EQ(fix_ended, 3);
 	rig_down(&g);
 }
 
 TEST(the_home_stays_when_its_owner_closes_last)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	start(g.c[1]);
@@ -164,7 +121,7 @@ TEST(the_home_stays_when_its_owner_closes_last)
 	CHECK(home_of(&g) == g.x[0]);
 	start(g.c[0]);
 	riser_exec_poll(g.x[0]);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	riser_blk_channel_close(g.c[0]);
 	g.c[0] = NULL;
 	CHECK(home_of(&g) == NULL);
@@ -177,19 +134,19 @@ TEST(the_home_stays_when_its_owner_closes_last)
 
 static void close_inside(struct riser_blk_io *io)
 {
-	struct rig *g = io->user;
+	struct fix_rig *g = io->user;
 
 	riser_blk_io_put(io);
 	riser_blk_channel_close(g->c[0]);
 	g->c[0] = NULL;
-	ended++;
+	fix_ended++;
 }
 
 /* Inside a completion nobody waits: the home goes in later polls, once what is in flight ended. */
 static void closing_inside(uint32_t flags)
 {
 	struct riser_blk_io *io;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, flags, FIX_POSTED, true));
 	start(g.c[1]);
@@ -200,7 +157,7 @@ static void closing_inside(uint32_t flags)
 	io->user = &g;
 	riser_blk_submit(io);
 	poll_both(&g, 10);
-	CHECK_EQ(ended, 1);
+	CHECK_EQ(fix_ended, 1);
 	CHECK(home_of(&g) == g.x[0]);
 	start(g.c[1]); /* behind the gate */
 	poll_both(&g, 2);
@@ -211,7 +168,7 @@ static void closing_inside(uint32_t flags)
 	CHECK(g.x[0]->blk == NULL);
 	fix_leaf_kick(g.leaf);
 	poll_both(&g, 2);
-	CHECK_EQ(ended, 3);
+	CHECK_EQ(fix_ended, 3);
 	rig_down(&g);
 }
 
@@ -224,7 +181,7 @@ TEST(closing_inside_a_completion_moves_the_home_later)
 TEST(an_executor_is_freed_without_the_homes_that_were_left)
 {
 	struct riser_blk_io *io;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	io = riser_blk_io_get(g.c[0]);
@@ -233,14 +190,14 @@ TEST(an_executor_is_freed_without_the_homes_that_were_left)
 	io->user = &g;
 	riser_blk_submit(io);
 	riser_exec_poll(g.x[0]);
-	CHECK_EQ(ended, 1);
+	CHECK_EQ(fix_ended, 1);
 	CHECK(home_of(&g) == g.x[0]);
 	riser_exec_free(g.x[0]);
 	g.x[0] = NULL;
 	CHECK(home_of(&g) == g.x[1]);
 	start(g.c[1]);
 	poll_both(&g, 2);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	rig_down(&g);
 }
 
@@ -253,7 +210,7 @@ static void on_log(void *ctx, enum riser_log_level level, const char *line)
 
 TEST(what_is_parked_keeps_the_home_where_it_is)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_HELD, true));
 	g.r->log = on_log;
@@ -272,13 +229,13 @@ TEST(what_is_parked_keeps_the_home_where_it_is)
 		riser_exec_poll(g.x[1]);
 	}
 	poll_both(&g, 3);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	rig_down(&g);
 }
 
 TEST(a_suspended_device_changes_its_home_too)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
 	start(g.c[1]);
@@ -289,16 +246,16 @@ TEST(a_suspended_device_changes_its_home_too)
 	g.c[0] = NULL;
 	poll_both(&g, 5);
 	CHECK(home_of(&g) == g.x[1]);
-	CHECK_EQ(ended, 1);
+	CHECK_EQ(fix_ended, 1);
 	CHECK_EQ(g.b->state, BLK_SUSPENDED);
 	CHECK_EQ(blk_resume(g.b, NULL, &err), 0);
 	poll_both(&g, 2);
-	CHECK_EQ(ended, 2);
+	CHECK_EQ(fix_ended, 2);
 	rig_down(&g);
 }
 
 /* One thread drives both executors, so it takes the steps of a swap itself. */
-static void swap_now(struct rig *g, bool home)
+static void swap_now(struct fix_rig *g, bool home)
 {
 	struct fix_table *old = g->b->table, *t = fix_table_new(g->leaf, 8, 32);
 	struct blk_change ch = { .b = g->b, .kind = CHANGE_SWAP, .table = t, .err = &err };
@@ -313,7 +270,7 @@ static void swap_now(struct rig *g, bool home)
 
 static void there_and_back(uint32_t flags)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, flags, FIX_LATE, false));
 	for (unsigned n = 0; n < 20; n++) {
@@ -322,7 +279,7 @@ static void there_and_back(uint32_t flags)
 			start(g.c[i % 2]);
 		SUB(swap_now(&g, n % 2 == 0));
 	}
-	while (ended < 200)
+	while (fix_ended < 200)
 		poll_both(&g, 1);
 	poll_both(&g, 2);
 	CHECK_EQ(fix_live_maps, 4); /* of two owners: a linear and a leaf each */
@@ -337,7 +294,7 @@ TEST(a_home_table_comes_and_goes)
 
 TEST(a_swap_without_channels_chooses_no_home)
 {
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, false));
 	for (unsigned i = 0; i < 2; i++)
@@ -349,14 +306,14 @@ TEST(a_swap_without_channels_chooses_no_home)
 	CHECK_EQ(riser_blk_channel_open(g.b, g.x[0], 0, &g.c[0], &err), 0);
 	start(g.c[0]);
 	poll_both(&g, 2);
-	CHECK_EQ(ended, 1);
+	CHECK_EQ(fix_ended, 1);
 	rig_down(&g);
 }
 
 TEST(a_home_that_cannot_be_made_leaves_the_old_table)
 {
 	struct fix_table *t;
-	struct rig g;
+	struct fix_rig g;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, false));
 	t = fix_table_new(g.leaf, 8, 32);
@@ -382,7 +339,7 @@ TEST(a_home_that_cannot_be_made_leaves_the_old_table)
 
 TEST(memory_of_the_leaf_is_found_behind_a_hop)
 {
-	struct rig g;
+	struct fix_rig g;
 	void *buf;
 
 	SUB(rig_up(&g, 0, FIX_AT_ONCE, true));
