@@ -21,153 +21,36 @@
  * what is left of them. The survivors are the new log, in random order, and are retired at once:
  * they are what the drive had written in its last moment.
  */
-#include "base/list.h"
+#include "dm/target/powercut_log.h"
 #include <errno.h>
 #include <riser/target.h>
 #include <riser/util.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_MIN  (64 * KiB)
-#define CACHE_MAX  (4 * GiB)
-#define UNITS_MAX  65536 /* of one entry that are torn apart */
-#define NOT_IN_LOG 0
-
-struct entry {
-	struct list link;
-	uint64_t number;
-	bool survived; /* a cut: the next one will not touch it */
-	uint8_t op;    /* WRITE, WRITE_ZEROES, DISCARD */
-	uint8_t flags;
-	uint64_t sector;
-	uint32_t count;
-	uint8_t data[]; /* of a WRITE */
-};
+#define CACHE_MIN (64 * KiB)
+#define CACHE_MAX (4 * GiB)
 
 struct powercut {
 	struct riser_target_leg leg;
-	uint64_t size, used; /* bytes */
-	uint32_t torn;       /* sectors that are never torn; 0: writes never are */
-	uint64_t seed, random;
+	struct powercut_log log;
+	uint64_t seed;
 	bool off;
 	bool suspending; /* the log is to be empty */
 
-	struct list log;
-	uint64_t number, retired, flushed; /* of entries and flushes */
-	uint64_t changes;                  /* how often an entry left the log */
-	struct riser_blk_io *head, *tail;  /* what waits */
+	uint64_t flushed;                 /* up to which number */
+	struct riser_blk_io *head, *tail; /* what waits */
 
 	struct riser_blk_io *own;
-	struct entry *writing;       /* @own takes it down; NULL: @own flushes, or is idle */
-	uint64_t flushing;           /* up to which entry @own flushes */
-	bool busy;                   /* @own is in flight */
-	enum riser_blk_status error; /* of an entry: the next flush has it */
+	struct powercut_entry *writing; /* @own takes it down; NULL: @own flushes, or is idle */
+	uint64_t flushing;              /* up to which entry @own flushes */
+	bool busy;                      /* @own is in flight */
+	enum riser_blk_status error;    /* of an entry: the next flush has it */
 
 	uint64_t cuts, lost;
 };
 
 static void step(struct riser_target *t);
-
-/* splitmix64 */
-static uint64_t draw(struct powercut *p)
-{
-	uint64_t z = p->random += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
-
-/* The log. */
-
-static size_t data_len(uint8_t op, uint32_t count)
-{
-	return op == RISER_BLK_WRITE ? (size_t)count << RISER_SECTOR_SHIFT : 0;
-}
-
-/* What has no data takes room too. */
-static uint64_t room_of(uint8_t op, uint32_t count)
-{
-	return max_of(data_len(op, count), (size_t)RISER_SECTOR_SIZE);
-}
-
-static struct entry *entry_new(uint8_t op, uint64_t sector, uint32_t count)
-{
-	struct entry *e = calloc(1, sizeof(*e) + data_len(op, count));
-
-	if (!e)
-		return NULL;
-	e->op = op;
-	e->sector = sector;
-	e->count = count;
-	return e;
-}
-
-static void entry_add(struct powercut *p, struct entry *e)
-{
-	e->number = ++p->number;
-	p->used += room_of(e->op, e->count);
-	list_add_tail(&p->log, &e->link);
-}
-
-static void entry_free(struct powercut *p, struct entry *e)
-{
-	p->used -= room_of(e->op, e->count);
-	p->changes++;
-	list_del(&e->link);
-	free(e);
-}
-
-/* What lies before the oldest entry is on the device. */
-static void count_retired(struct powercut *p)
-{
-	const struct entry *oldest = list_first(&p->log, struct entry, link);
-
-	p->retired = oldest ? oldest->number - 1 : p->number;
-}
-
-static bool overlaps(const struct entry *e, const struct riser_blk_io *io)
-{
-	return e->sector < io->sector + io->count && io->sector < e->sector + e->count;
-}
-
-/* Return: the newest entry that an I/O overlaps, or NOT_IN_LOG. */
-static uint64_t newest_below(const struct powercut *p, const struct riser_blk_io *io)
-{
-	uint64_t newest = NOT_IN_LOG;
-
-	list_for_each (e, &p->log, struct entry, link)
-		if (overlaps(e, io))
-			newest = e->number;
-	return newest;
-}
-
-/* Lay the log over what a read brought up. A discard says nothing about the data. */
-static enum riser_blk_status lay_over(const struct powercut *p, const struct riser_blk_io *io)
-{
-	uint8_t *data = malloc((size_t)io->count << RISER_SECTOR_SHIFT);
-
-	if (!data)
-		return RISER_BLK_RESOURCE;
-	riser_target_copy_in(io, data);
-	list_for_each (e, &p->log, struct entry, link) {
-		uint64_t from = max_of(e->sector, io->sector);
-		uint64_t to = min_of(e->sector + e->count, io->sector + io->count);
-		size_t at = (from - io->sector) << RISER_SECTOR_SHIFT;
-		size_t len = (to - from) << RISER_SECTOR_SHIFT;
-
-		if (from >= to || e->op == RISER_BLK_DISCARD)
-			continue;
-		if (e->op == RISER_BLK_WRITE_ZEROES)
-			memset(data + at, 0, len);
-		else
-			memcpy(data + at, e->data + ((from - e->sector) << RISER_SECTOR_SHIFT),
-			       len);
-	}
-	riser_target_copy_out(io, data);
-	free(data);
-	return RISER_BLK_OK;
-}
 
 /* I/O. */
 
@@ -183,9 +66,9 @@ static bool waits_for_flush(const struct riser_blk_io *io)
  */
 static uint64_t new_flush(struct powercut *p)
 {
-	p->number++;
-	count_retired(p);
-	return p->number;
+	p->log.number++;
+	powercut_count_retired(&p->log);
+	return p->log.number;
 }
 
 static void go_down(struct riser_target *t, struct riser_blk_io *io)
@@ -198,18 +81,18 @@ static void go_down(struct riser_target *t, struct riser_blk_io *io)
 /* Into the log. Return: false when it has to wait for room. */
 static bool write_to_log(struct powercut *p, struct riser_blk_io *io)
 {
-	struct entry *e;
+	struct powercut_entry *e;
 
-	if (p->used + room_of(io->op, io->count) > p->size)
+	if (!powercut_has_room(&p->log, io))
 		return false;
-	e = entry_new(io->op, io->sector, io->count);
+	e = powercut_entry_new(io->op, io->sector, io->count);
 	io->status = e ? RISER_BLK_OK : RISER_BLK_RESOURCE;
 	if (!e)
 		return true;
 	e->flags = io->flags & RISER_BLK_NOUNMAP;
 	if (io->op == RISER_BLK_WRITE)
 		riser_target_copy_in(io, e->data);
-	entry_add(p, e);
+	powercut_add(&p->log, e);
 	return true;
 }
 
@@ -228,7 +111,7 @@ static enum outcome proceed(struct riser_target *t, struct riser_blk_io *io)
 		return ENDED;
 	}
 	if (io->flags & RISER_BLK_FUA) {
-		if (p->retired < goal)
+		if (p->log.retired < goal)
 			return WAITS;
 		go_down(t, io);
 		return GONE;
@@ -245,10 +128,10 @@ static enum riser_target_verdict powercut_map(struct riser_target *t, struct ris
 	if (p->off)
 		return riser_target_done(io, RISER_BLK_OFFLINE);
 	if (io->op == RISER_BLK_READ) {
-		*goal = newest_below(p, io) == NOT_IN_LOG ? 0 : p->changes + 1;
+		*goal = powercut_newest(&p->log, io) == NOT_IN_LOG ? 0 : p->log.changes + 1;
 		return riser_target_remap(t, io, p->leg.dev, p->leg.start + io->sector);
 	}
-	*goal = waits_for_flush(io) ? new_flush(p) : newest_below(p, io);
+	*goal = waits_for_flush(io) ? new_flush(p) : powercut_newest(&p->log, io);
 	outcome = proceed(t, io);
 	if (outcome == ENDED && p->suspending)
 		step(t);
@@ -277,11 +160,11 @@ static bool powercut_end_io(struct riser_target *t, struct riser_blk_io *io, uin
 	}
 	if (io->op != RISER_BLK_READ || io->status || !data)
 		return false;
-	if (data == p->changes + 1) {
-		io->status = (uint8_t)lay_over(p, io);
+	if (data == p->log.changes + 1) {
+		io->status = (uint8_t)powercut_lay_over(&p->log, io);
 		return false;
 	}
-	*riser_target_data(io) = p->changes + 1;
+	*riser_target_data(io) = p->log.changes + 1;
 	go_down(t, io);
 	return true;
 }
@@ -315,7 +198,7 @@ static void serve(struct riser_target *t)
 
 /* The way down. */
 
-static void retire(struct riser_target *t, struct entry *e)
+static void retire(struct riser_target *t, struct powercut_entry *e)
 {
 	struct powercut *p = t->priv;
 	struct riser_blk_io *io = p->own;
@@ -325,7 +208,7 @@ static void retire(struct riser_target *t, struct entry *e)
 	io->flags = e->flags;
 	io->sector = p->leg.start + e->sector;
 	io->count = e->count;
-	io->one = (struct iovec){ e->data, data_len(e->op, e->count) };
+	io->one = (struct iovec){ e->data, powercut_len(e->op, e->count) };
 	io->iov = &io->one;
 	io->iovcnt = 1;
 	io->iov_off = 0;
@@ -340,7 +223,7 @@ static void flush(struct riser_target *t)
 	struct riser_blk_io *io = p->own;
 
 	p->writing = NULL;
-	p->flushing = p->retired;
+	p->flushing = p->log.retired;
 	io->op = RISER_BLK_FLUSH;
 	io->flags = 0;
 	io->sector = io->count = 0;
@@ -351,7 +234,7 @@ static void flush(struct riser_target *t)
 static void step(struct riser_target *t)
 {
 	struct powercut *p = t->priv;
-	struct entry *oldest;
+	struct powercut_entry *oldest;
 	uint64_t goal;
 	bool down;
 
@@ -360,7 +243,7 @@ static void step(struct riser_target *t)
 	serve(t);
 	if (p->busy) /* who came in meanwhile saw to it */
 		return;
-	oldest = list_first(&p->log, struct entry, link);
+	oldest = list_first(&p->log.entries, struct powercut_entry, link);
 	goal = p->head ? *riser_target_data(p->head) : 0;
 	down = oldest && (oldest->survived || p->suspending || oldest->number <= goal ||
 			  (p->head && !waits_for_flush(p->head)));
@@ -387,8 +270,8 @@ static void own_done(struct riser_blk_io *io)
 
 	p->busy = false;
 	if (p->writing) {
-		entry_free(p, p->writing);
-		count_retired(p);
+		powercut_drop(&p->log, p->writing);
+		powercut_count_retired(&p->log);
 		p->writing = NULL;
 		if (status && !p->error)
 			p->error = status;
@@ -405,96 +288,15 @@ static void own_done(struct riser_blk_io *io)
 
 /* The cut. */
 
-/* Sectors @from to @to of an entry are left of it. */
-static void keep(struct powercut *p, const struct entry *e, uint64_t from, uint64_t to,
-		 struct list *kept)
-{
-	struct entry *part = entry_new(e->op, from, (uint32_t)(to - from));
-
-	if (!part)
-		return; /* it is lost, as it may be */
-	part->flags = e->flags;
-	part->survived = true;
-	memcpy(part->data,
-	       e->data + (e->op == RISER_BLK_WRITE ? (from - e->sector) << RISER_SECTOR_SHIFT : 0),
-	       data_len(e->op, part->count));
-	list_add_tail(kept, &part->link);
-}
-
-/* Units end at multiples of their size on the device. */
-static uint64_t next_unit(const struct powercut *p, uint64_t sector, uint64_t end, uint64_t unit)
-{
-	return min_of(end, sector + unit - (p->leg.start + sector) % unit);
-}
-
-/* Return: whether anything of it survived. */
-static bool draw_lots(struct powercut *p, const struct entry *e, struct list *kept)
-{
-	uint64_t end = e->sector + e->count, from = e->sector, to, unit = p->torn;
-	bool some = false;
-
-	if (draw(p) & 1)
-		return false;
-	if (!unit || draw(p) & 1) {
-		keep(p, e, e->sector, end, kept);
-		return true;
-	}
-	unit *= e->count / (unit * UNITS_MAX) + 1;
-	for (; from < end; from = next_unit(p, to, end, unit)) { /* that one is lost */
-		for (to = from; to < end && draw(p) & 1;)
-			to = next_unit(p, to, end, unit);
-		if (to > from)
-			keep(p, e, from, to, kept);
-		some |= to > from;
-	}
-	return some;
-}
-
-/* Put the survivors into the log, in random order. */
-static void shuffle(struct powercut *p, struct list *kept)
-{
-	size_t n = 0, i = 0;
-	struct entry **all;
-
-	list_for_each (e, kept, struct entry, link)
-		n++;
-	all = malloc((n + 1) * sizeof(struct entry *));
-	list_for_each_safe (e, kept, struct entry, link) {
-		list_del(&e->link);
-		if (all)
-			all[i++] = e;
-		else
-			entry_add(p, e); /* no memory: in order, which is random enough */
-	}
-	for (; i; i--) {
-		size_t k = draw(p) % i;
-		struct entry *e = all[k];
-
-		all[k] = all[i - 1];
-		entry_add(p, e);
-	}
-	free(all);
-}
-
 static void cut(struct riser_target *t, struct riser_text *out)
 {
 	struct powercut *p = t->priv;
-	uint64_t before = 0, after = 0;
+	uint64_t before, after;
 	struct riser_blk_io *io;
-	struct list kept;
 
 	p->off = true;
 	p->cuts++;
-	list_init(&kept);
-	list_for_each_safe (e, &p->log, struct entry, link) {
-		if (e == p->writing || e->survived)
-			continue;
-		before++;
-		after += draw_lots(p, e, &kept);
-		entry_free(p, e);
-	}
-	shuffle(p, &kept);
-	count_retired(p);
+	after = powercut_log_cut(&p->log, p->writing, p->leg.start, &before);
 	p->lost += before - after;
 	while ((io = pop(p)))
 		riser_target_end(io, RISER_BLK_OFFLINE);
@@ -514,7 +316,7 @@ static int powercut_message(struct riser_target *t, unsigned argc, char **argv,
 		return riser_err_set(err, -EINVAL, "unknown message '%s': there are cut, restore",
 				     argv[0]);
 	if (is_cut && argc > 1)
-		rc = riser_args_u64(&a, "the seed", 0, UINT64_MAX, &p->random, err);
+		rc = riser_args_u64(&a, "the seed", 0, UINT64_MAX, &p->log.random, err);
 	if (!rc)
 		rc = riser_args_end(&a, err);
 	if (rc)
@@ -546,17 +348,17 @@ static void powercut_status(struct riser_target *t, enum riser_status_type type,
 	const struct powercut *p = t->priv;
 	unsigned n = 0;
 
-	list_for_each (e, &p->log, struct entry, link)
+	list_for_each (e, &p->log.entries, struct powercut_entry, link)
 		n++;
 	if (type == RISER_STATUS_INFO)
 		riser_text_add(out, "%s %u %llu/%llu %llu %llu", p->off ? "off" : "on", n,
-			       (unsigned long long)p->used, (unsigned long long)p->size,
+			       (unsigned long long)p->log.used, (unsigned long long)p->log.size,
 			       (unsigned long long)p->cuts, (unsigned long long)p->lost);
 	else
 		riser_text_add(out, "%s %llu %llu 2 torn=%u seed=%llu",
 			       riser_target_dev_uri(t, p->leg.dev),
-			       (unsigned long long)p->leg.start, (unsigned long long)p->size,
-			       p->torn << RISER_SECTOR_SHIFT, (unsigned long long)p->seed);
+			       (unsigned long long)p->leg.start, (unsigned long long)p->log.size,
+			       p->log.torn << RISER_SECTOR_SHIFT, (unsigned long long)p->seed);
 }
 
 static void powercut_shape(const struct riser_target *t, struct riser_target_shape *s)
@@ -582,7 +384,7 @@ static int option(struct powercut *p, const char *word, struct riser_err *err)
 	if (riser_parse_size(word + 5, &n) || (n && n != 512 && n != 4096))
 		return riser_err_set(err, -EINVAL, "'torn' wants 0, 512 or 4096, not '%s'",
 				     word + 5);
-	p->torn = (uint32_t)(n >> RISER_SECTOR_SHIFT);
+	p->log.torn = (uint32_t)(n >> RISER_SECTOR_SHIFT);
 	return 0;
 }
 
@@ -598,8 +400,8 @@ static int powercut_ctr(struct riser_target *t, struct riser_args *a, struct ris
 		return riser_err_set(err, -ENOMEM, "no memory");
 	t->priv = p;
 	t->num_flush = t->num_discard = t->num_zeroes = 1;
-	list_init(&p->log);
-	p->torn = 1;
+	list_init(&p->log.entries);
+	p->log.torn = 1;
 	p->own = riser_target_io_new(t);
 	if (!p->own)
 		return riser_err_set(err, -ENOMEM, "no memory");
@@ -611,7 +413,8 @@ static int powercut_ctr(struct riser_target *t, struct riser_args *a, struct ris
 	word = riser_args_word(a, "the size of the cache", err);
 	if (!word)
 		return -EINVAL;
-	if (riser_parse_size(word, &p->size) || p->size < CACHE_MIN || p->size > CACHE_MAX)
+	if (riser_parse_size(word, &p->log.size) || p->log.size < CACHE_MIN ||
+	    p->log.size > CACHE_MAX)
 		return riser_err_set(err, -EINVAL, "a cache has 64K to 4G bytes, not '%s'", word);
 	if (a->at < a->argc)
 		rc = riser_args_u64(a, "the number of options", 0, 2, &n, err);
@@ -619,10 +422,10 @@ static int powercut_ctr(struct riser_target *t, struct riser_args *a, struct ris
 		word = riser_args_word(a, "an option", err);
 		rc = word ? option(p, word, err) : -EINVAL;
 	}
-	p->random = p->seed;
+	p->log.random = p->seed;
 	riser_target_dev_info(t, p->leg.dev, &below);
-	if (p->torn) /* blocks are never torn */
-		p->torn = max_of(p->torn, below.logical_block >> RISER_SECTOR_SHIFT);
+	if (p->log.torn) /* blocks are never torn */
+		p->log.torn = max_of(p->log.torn, below.logical_block >> RISER_SECTOR_SHIFT);
 	return rc;
 }
 
@@ -632,8 +435,8 @@ static void powercut_dtr(struct riser_target *t)
 
 	if (!p)
 		return;
-	list_for_each_safe (e, &p->log, struct entry, link)
-		entry_free(p, e);
+	list_for_each_safe (e, &p->log.entries, struct powercut_entry, link)
+		powercut_drop(&p->log, e);
 	riser_target_io_free(p->own);
 	free(p);
 }
@@ -643,7 +446,8 @@ static void powercut_limits(struct riser_target *t, struct riser_blk_info *info)
 {
 	const struct powercut *p = t->priv;
 
-	info->max_sectors = min_of(info->max_sectors, (uint32_t)(p->size >> RISER_SECTOR_SHIFT));
+	info->max_sectors =
+		min_of(info->max_sectors, (uint32_t)(p->log.size >> RISER_SECTOR_SHIFT));
 	info->write_cache = info->fua = true;
 	info->compare = false;
 }
