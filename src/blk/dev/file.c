@@ -12,12 +12,12 @@
  * call: through a ring of the channel's own. Where io_uring is disabled, the poll does the
  * system calls itself, one after the other, on the owner's thread.
  */
+#include "blk/dev/file.h"
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/riser.h"
 #include "base/uri.h"
 #include "blk/iov.h"
-#include "blk/source.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,47 +28,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#ifdef RISER_HAVE_IO_URING
-#include <liburing.h>
-#endif
 #ifdef __linux__
 #include <linux/fs.h>
 #endif
 
-#define IOVS        256
-#define RING        128
 #define MAX_SECTORS 2048 /* 1 MiB; the system takes more, in pieces of its own */
-
-struct file {
-	int fd;
-	bool direct;
-	uint64_t size;  /* bytes that are there; grows to the rounded size with the last block */
-	uint64_t found; /* by a refresh */
-};
-
-struct file_map {
-	struct blk_map map;
-	struct io_queue todo;
-	struct iovec iovs[IOVS]; /* of what the kernel did not yet take */
-	unsigned niovs;
-#ifdef RISER_HAVE_IO_URING
-	struct io_uring ring;
-	struct riser_watch watch; /* the ring is readable while it holds completions */
-	unsigned inflight;
-	bool uring, watched;
-#endif
-};
-
-/* How far an I/O came: bytes of a read or write, 1 when WRITE_ZEROES only lacks its sync. */
-static uint32_t *progress(struct riser_blk_io *io)
-{
-	return &io_priv(io)->cursor;
-}
-
-static off_t offset_of(const struct riser_blk_io *io)
-{
-	return (off_t)(io->sector << RISER_SECTOR_SHIFT);
-}
 
 /*
  * Where the run that begins at @at ends, and its state. A file system that knows of no holes, and a
@@ -102,7 +66,7 @@ static off_t run_of(struct file *f, off_t at, off_t end, uint32_t *state)
 static void block_status(struct blk_map *map, struct riser_blk_io *io)
 {
 	uint64_t block = map->b->limits.logical_block;
-	off_t at = offset_of(io), end = at + (off_t)blk_bytes(io);
+	off_t at = file_offset(io), end = at + (off_t)blk_bytes(io);
 	uint32_t state;
 	uint64_t len = (uint64_t)(run_of(map->b->priv, at, end, &state) - at);
 
@@ -127,14 +91,14 @@ static void file_submit(struct blk_map *map, struct riser_blk_io *io)
 		block_status(map, io);
 		return;
 	}
-	*progress(io) = 0;
+	*file_progress(io) = 0;
 	io_push(&m->todo, io);
 }
 
 /* Behind the end of the file, in its last block. */
 static void zero_rest(struct riser_blk_io *io)
 {
-	struct iov_walk w = iov_walk_from(io, *progress(io));
+	struct iov_walk w = iov_walk_from(io, *file_progress(io));
 	struct iovec v;
 
 	while (iov_next(&w, &v))
@@ -154,11 +118,11 @@ static bool moved(struct file *f, struct riser_blk_io *io, ssize_t got,
 		*status = blk_status_of((int)got);
 		return true;
 	}
-	*progress(io) += (uint32_t)got;
-	end += *progress(io);
+	*file_progress(io) += (uint32_t)got;
+	end += *file_progress(io);
 	if (io->op == RISER_BLK_WRITE && end > load_relaxed(&f->size))
 		store_relaxed(&f->size, end);
-	if (*progress(io) == blk_bytes(io))
+	if (*file_progress(io) == blk_bytes(io))
 		return true;
 	if (got)
 		return false;
@@ -170,25 +134,22 @@ static bool moved(struct file *f, struct riser_blk_io *io, ssize_t got,
 	return true;
 }
 
-/*
- * What the kernel said to one step of an I/O. Return: true when the I/O is over; false when its
- * next step is to be taken.
- */
-static bool stepped(struct file *f, struct riser_blk_io *io, ssize_t rc,
-		    enum riser_blk_status *status)
+bool file_stepped(struct file *f, struct riser_blk_io *io, ssize_t rc,
+		  enum riser_blk_status *status)
 {
 	if (io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE)
 		return moved(f, io, rc, status);
 	if (rc == -EINTR)
 		return false;
 	*status = blk_status_of((int)rc);
-	if (rc || io->op != RISER_BLK_WRITE_ZEROES || !(io->flags & RISER_BLK_FUA) || *progress(io))
+	if (rc || io->op != RISER_BLK_WRITE_ZEROES || !(io->flags & RISER_BLK_FUA) ||
+	    *file_progress(io))
 		return true;
-	*progress(io) = 1;
+	*file_progress(io) = 1;
 	return false;
 }
 
-static void finish(struct blk_map *map, struct riser_blk_io *io, enum riser_blk_status status)
+void file_finish(struct blk_map *map, struct riser_blk_io *io, enum riser_blk_status status)
 {
 	if (io->op == RISER_BLK_WRITE_ZEROES && status == RISER_BLK_NOTSUPP)
 		blk_zeroes(map, io);
@@ -196,25 +157,25 @@ static void finish(struct blk_map *map, struct riser_blk_io *io, enum riser_blk_
 		blk_end(io, status);
 }
 
-static bool wants_sync(struct riser_blk_io *io)
+bool file_wants_sync(struct riser_blk_io *io)
 {
-	return io->op == RISER_BLK_FLUSH || (io->op == RISER_BLK_WRITE_ZEROES && *progress(io));
+	return io->op == RISER_BLK_FLUSH ||
+	       (io->op == RISER_BLK_WRITE_ZEROES && *file_progress(io));
 }
 
-static int fallocate_mode(const struct riser_blk_io *io)
+int file_fallocate_mode(const struct riser_blk_io *io)
 {
 	if (io->op == RISER_BLK_WRITE_ZEROES && io->flags & RISER_BLK_NOUNMAP)
 		return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 	return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 }
 
-/* The rest of an I/O's memory, in @m->iovs. Return: how many elements. */
-static unsigned fill_iovs(struct file_map *m, struct riser_blk_io *io)
+unsigned file_fill_iovs(struct file_map *m, struct riser_blk_io *io)
 {
-	struct iov_walk w = iov_walk_from(io, *progress(io));
+	struct iov_walk w = iov_walk_from(io, *file_progress(io));
 	unsigned n = 0;
 
-	while (m->niovs + n < IOVS && iov_next(&w, &m->iovs[m->niovs + n]))
+	while (m->niovs + n < FILE_IOVS && iov_next(&w, &m->iovs[m->niovs + n]))
 		n++;
 	return n;
 }
@@ -223,18 +184,19 @@ static unsigned fill_iovs(struct file_map *m, struct riser_blk_io *io)
 static ssize_t step(struct file_map *m, struct riser_blk_io *io)
 {
 	struct file *f = m->map.b->priv;
-	off_t at = offset_of(io) + *progress(io);
+	off_t at = file_offset(io) + *file_progress(io);
 	ssize_t rc;
 
 	if (io->op == RISER_BLK_READ)
-		rc = preadv(f->fd, m->iovs, (int)fill_iovs(m, io), at);
+		rc = preadv(f->fd, m->iovs, (int)file_fill_iovs(m, io), at);
 	else if (io->op == RISER_BLK_WRITE)
-		rc = pwritev2(f->fd, m->iovs, (int)fill_iovs(m, io), at,
+		rc = pwritev2(f->fd, m->iovs, (int)file_fill_iovs(m, io), at,
 			      io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
-	else if (wants_sync(io))
+	else if (file_wants_sync(io))
 		rc = fdatasync(f->fd);
 	else
-		rc = fallocate(f->fd, fallocate_mode(io), offset_of(io), (off_t)blk_bytes(io));
+		rc = fallocate(f->fd, file_fallocate_mode(io), file_offset(io),
+			       (off_t)blk_bytes(io));
 	return rc < 0 ? -errno : rc;
 }
 
@@ -246,171 +208,27 @@ static int poll_calls(struct file_map *m)
 	int n = 0;
 
 	for (m->todo.head = NULL; (io = io_pop(&q)); n++) {
-		while (!stepped(m->map.b->priv, io, step(m, io), &status))
+		while (!file_stepped(m->map.b->priv, io, step(m, io), &status))
 			;
-		finish(&m->map, io, status);
+		file_finish(&m->map, io, status);
 	}
 	return n;
 }
-
-#ifdef RISER_HAVE_IO_URING
-
-static bool ring_is_full(const struct file_map *m)
-{
-	return m->inflight == RING;
-}
-
-static void prepare(struct file_map *m, struct io_uring_sqe *sqe, struct riser_blk_io *io,
-		    unsigned niovs)
-{
-	struct file *f = m->map.b->priv;
-	uint64_t at = (uint64_t)offset_of(io) + *progress(io);
-
-	if (io->op == RISER_BLK_READ)
-		io_uring_prep_readv(sqe, f->fd, &m->iovs[m->niovs], niovs, at);
-	else if (io->op == RISER_BLK_WRITE)
-		io_uring_prep_writev2(sqe, f->fd, &m->iovs[m->niovs], niovs, at,
-				      io->flags & RISER_BLK_FUA ? RWF_DSYNC : 0);
-	else if (wants_sync(io))
-		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
-	else
-		io_uring_prep_fallocate(sqe, f->fd, fallocate_mode(io), offset_of(io),
-					(off_t)blk_bytes(io));
-	io_uring_sqe_set_data(sqe, io);
-	m->niovs += niovs;
-	m->inflight++;
-}
-
-/* Hand over what waits, as far as the ring has room. The kernel copies the iovecs at submit. */
-static void hand_over(struct file_map *m)
-{
-	while (m->todo.head && !ring_is_full(m)) {
-		struct riser_blk_io *io = m->todo.head;
-		bool data = io->op == RISER_BLK_READ || io->op == RISER_BLK_WRITE;
-		unsigned niovs = data ? fill_iovs(m, io) : 0;
-
-		/* Half an array is no reason to cut an I/O: a fresh one comes with the next round.
-		 */
-		if (data && m->niovs && m->niovs + niovs == IOVS)
-			break;
-		prepare(m, io_uring_get_sqe(&m->ring), io_pop(&m->todo), niovs);
-	}
-	if (!io_uring_sq_ready(&m->ring))
-		return;
-	io_uring_submit(&m->ring); /* what it did not take stays in the ring */
-	if (!io_uring_sq_ready(&m->ring))
-		m->niovs = 0;
-}
-
-static int poll_ring(struct file_map *m)
-{
-	struct io_uring_cqe *cqe;
-	int n = 0;
-
-	do
-		hand_over(m);
-	while (m->todo.head && !m->niovs && !ring_is_full(m));
-	while (!io_uring_peek_cqe(&m->ring, &cqe)) {
-		struct riser_blk_io *io = io_uring_cqe_get_data(cqe);
-		enum riser_blk_status status;
-		int rc = cqe->res;
-
-		io_uring_cqe_seen(&m->ring, cqe);
-		m->inflight--;
-		n++;
-		if (stepped(m->map.b->priv, io, rc, &status))
-			finish(&m->map, io, status);
-		else
-			io_push(&m->todo, io);
-	}
-	return n;
-}
-
-static void file_start(struct blk_map *map)
-{
-	struct file_map *m = container_of(map, struct file_map, map);
-
-	m->watch.fd = m->ring.ring_fd;
-	m->watched = m->uring && !riser_exec_watch(map->owner->x, &m->watch, RISER_WATCH_IN);
-}
-
-static void ring_new(struct file_map *m, struct riser *r)
-{
-	/* Virtual time would jump to some deadline while the kernel works on real time. */
-	if (r->flags & RISER_NO_IO_URING || r->clock.is_virtual ||
-	    io_uring_queue_init(RING, &m->ring, 0))
-		return;
-	m->uring = m->ring.features & IORING_FEAT_SUBMIT_STABLE;
-	if (!m->uring)
-		io_uring_queue_exit(&m->ring);
-}
-
-static void ring_free(struct file_map *m)
-{
-	if (m->watched)
-		riser_exec_unwatch(m->map.owner->x, &m->watch);
-	if (m->uring)
-		io_uring_queue_exit(&m->ring);
-}
-
-static bool uses_ring(const struct file_map *m)
-{
-	return m->uring;
-}
-
-static bool ring_has_work(struct file_map *m)
-{
-	return io_uring_sq_ready(&m->ring) || io_uring_cq_ready(&m->ring);
-}
-
-#else
-static int poll_ring(struct file_map *m)
-{
-	return 0;
-}
-
-static void file_start(struct blk_map *map)
-{
-}
-
-static void ring_new(struct file_map *m, struct riser *r)
-{
-}
-
-static void ring_free(struct file_map *m)
-{
-}
-
-static bool uses_ring(const struct file_map *m)
-{
-	return false;
-}
-
-static bool ring_has_work(struct file_map *m)
-{
-	return false;
-}
-
-static bool ring_is_full(const struct file_map *m)
-{
-	return false;
-}
-#endif
 
 static int file_poll(struct blk_map *map)
 {
 	struct file_map *m = container_of(map, struct file_map, map);
 
-	return uses_ring(m) ? poll_ring(m) : poll_calls(m);
+	return file_uses_ring(m) ? file_ring_poll(m) : poll_calls(m);
 }
 
 static int file_arm(struct blk_map *map)
 {
 	struct file_map *m = container_of(map, struct file_map, map);
 
-	if (m->todo.head && !(uses_ring(m) && ring_is_full(m)))
+	if (m->todo.head && !(file_uses_ring(m) && file_ring_is_full(m)))
 		return 1;
-	return uses_ring(m) && ring_has_work(m);
+	return file_uses_ring(m) && file_ring_has_work(m);
 }
 
 static int file_map_new(struct riser_blk *b, void *table, struct riser_blk_channel *c,
@@ -421,7 +239,7 @@ static int file_map_new(struct riser_blk *b, void *table, struct riser_blk_chann
 	if (!m)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	blk_map_init(&m->map, b, c);
-	ring_new(m, b->r);
+	file_ring_new(m, b->r);
 	*out = &m->map;
 	return 0;
 }
@@ -430,7 +248,7 @@ static void file_map_free(struct blk_map *map)
 {
 	struct file_map *m = container_of(map, struct file_map, map);
 
-	ring_free(m);
+	file_ring_free(m);
 	free(m);
 }
 
