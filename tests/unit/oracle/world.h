@@ -43,7 +43,8 @@ struct world {
 static struct world w;
 static struct riser_err err;
 
-#define S NS_PER_S
+/* Virtual: delays upon delays, one by one where there is one frame. */
+#define S (30 * NS_PER_S)
 
 /* Setting up. */
 
