@@ -131,14 +131,15 @@ static uint64_t search(struct vfio_space *s, struct list *node, uint64_t at, uin
 
 /*
  * The IOVA keeps the VA's place within 2 MiB where the region is that large, so that the IOMMU can
- * use its large pages; smaller ones are aligned as the memory is, which queues and lists ask for.
+ * use its large pages, and where it is for queues and lists, whose alignment the VA has.
  */
-static uint64_t place(struct vfio_space *s, const void *va, uint64_t len, struct list **before)
+static uint64_t place(struct vfio_space *s, const struct dma_region *region, struct list **before)
 {
-	uint64_t v = (uint64_t)(uintptr_t)va, align = DMA_SLOT_SIZE, iova;
+	uint64_t v = (uint64_t)(uintptr_t)region->va, len = region->len, align = DMA_SLOT_SIZE,
+		 iova;
 
 	if (len < DMA_SLOT_SIZE)
-		align = min_of(align, v & -v);
+		align = region->contiguous ? min_of(align, v & -v) : 1ull << s->page_shift;
 	iova = search(s, s->last, s->next, len, v, align, before);
 	return iova ? iova : search(s, &s->maps, s->base, len, v, align, before);
 }
@@ -180,7 +181,7 @@ static int map(struct vfio_dev *v, const struct dma_region *region, struct vfio_
 	if (!m)
 		return err_set(err, -ENOMEM, "%s: no memory", v->bdf);
 	*m = (struct vfio_map){ .va = region->va, .len = region->len };
-	m->iova = place(s, m->va, m->len, &before);
+	m->iova = place(s, region, &before);
 	if (!m->iova) {
 		free(m);
 		return err_set(err, -ENOSPC, "%s: no %zu bytes of IOVA are left", v->bdf,
