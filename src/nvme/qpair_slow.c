@@ -587,7 +587,7 @@ uint64_t nvme_qpair_next(struct poller *p)
 	if (q->state == QPAIR_LIVE) {
 		if (!is_idle(q))
 			return min_of(next, q->next_tick);
-		return nvme_is_watched(q->c) && !q->watched ? q->next_tick : TIME_NEVER;
+		return nvme_is_watched(q->c) && !q->watched ? min_of(next, q->next_tick) : next;
 	}
 	/* Whoever holds the lock acts, and bumps the clock. */
 	if (!pthread_mutex_trylock(&q->c->lock)) {

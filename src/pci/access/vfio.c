@@ -30,8 +30,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS   (50 * NS_PER_MS) /* between two looks whether it is asked back */
-#define AREAS_MAX 64
+/* How often a busy owner, and one that sleeps, look whether it is asked back. */
+#define LOOK_NS   (50 * NS_PER_MS)
+#define SLEEP_NS  NS_PER_S
 
 extern const struct pci_access access_pci;
 
@@ -301,10 +302,13 @@ static int vfio_pump(struct pci_dev *d, uint64_t *next)
 	*next = TIME_NEVER;
 	if (unlikely(load_acquire(&v->gone)))
 		return -ENODEV;
+	if (v->req_fd < 0)
+		return 0;
 	/* It stands still between two ticks and costs a few nanoseconds. */
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	now = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-	if (likely(now - load_relaxed(&v->looked) < LOOK_NS) || v->req_fd < 0)
+	*next = now + SLEEP_NS;
+	if (likely(now - load_relaxed(&v->looked) < LOOK_NS))
 		return 0;
 	store_relaxed(&v->looked, now);
 	give_up(v);
