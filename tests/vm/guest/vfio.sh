@@ -4,7 +4,10 @@
 # shellcheck source=SCRIPTDIR/../../tap.sh
 . "$(dirname "$0")/../../tap.sh"
 bdf=0000:00:04.0
+other=0000:00:05.0
 nvme=/riser/build/tests/test-nvme
+cases=/riser/build/tests/test-vm-vfio
+exec 4>&1 # where lines for QEMU's monitor go
 
 # bind BDF: hand it to vfio-pci, whoever has it
 bind()
@@ -98,10 +101,64 @@ not_bound()
 	[[ $said == *"0000:00:05.0 is bound to "*", not to vfio-pci: as root, riser bind 0000:00:05.0" ]]
 }
 
+# one CASE…: of tests/vm/vfio.c, as the owner of the nodes
+one()
+{
+	chown 65534 "$(node_of $bdf)"
+	RISER_TEST_URI=pci:$bdf RISER_TEST_URI2=pci:$other as_nobody "$cases" "$@"
+}
+
+two()
+{
+	bind $other
+	chown 65534 "$(node_of $other)"
+	one two_controllers_reach_the_same_memory
+}
+
+# What riser cannot stop, because it was bypassed, the IOMMU does, and the kernel says so.
+fault()
+{
+	dmesg -C
+	one an_unmapped_buffer_is_not_written | tee "$scratch/said"
+	iova=$(sed -n 's/# IOVA 0x//p' "$scratch/said")
+	dmesg | grep -E "DMAR:.*fault addr 0x$iova"
+}
+
+# removed CASE BDF ID: pulled out of its slot while the case is under way
+removed()
+{
+	local pid status=0
+
+	bind "$2"
+	chown 65534 "$(node_of "$2")"
+	RISER_TEST_URI=pci:$2 as_nobody "$cases" "$1" >"$scratch/removed" 2>&1 &
+	pid=$!
+	for _ in {1..300}; do
+		! grep -q '# remove it' "$scratch/removed" || break
+		sleep 0.1
+	done
+	sleep 1
+	echo "!device_del {\"id\": \"$3\"}" >&4
+	wait $pid || status=$?
+	cat "$scratch/removed"
+	for _ in {1..300}; do
+		[ -e "/sys/bus/pci/devices/$2" ] || break
+		sleep 0.1
+	done
+	[ ! -e "/sys/bus/pci/devices/$2" ] && ((status == 0))
+}
+
 try 'who is not bound is told' not_bound
 try "the driver's tests as root" driver_test env
 try 'who may not open the node is told' refused
 try 'who may not lock memory is told' locked_out
 try "the driver's tests as the node's owner" as_owner
 try 'a second process is told who has it' taken
+try 'two controllers in one process' two
+try 'the IOMMU catches an unmapped buffer' fault
+try 'a function reset is survived, interrupts too' one a_function_reset_is_survived
+try 'removal under load, polled' removed removed_while_polled 0000:01:00.0 n2-nvme
+try 'removal under load, with interrupts' removed removed_while_interrupts_are_awaited 0000:02:00.0 n3-nvme
+try 'removal of an idle one that sleeps' removed removed_while_idle 0000:03:00.0 n4-nvme
+try 'opening and closing leaves nothing' one open_and_close_for_ever
 tap_end
