@@ -31,8 +31,8 @@
 #include <unistd.h>
 
 /* How often a busy owner, and one that sleeps, look whether it is asked back. */
-#define LOOK_NS   (50 * NS_PER_MS)
-#define SLEEP_NS  NS_PER_S
+#define LOOK_NS  (50 * NS_PER_MS)
+#define SLEEP_NS NS_PER_S
 
 extern const struct pci_access access_pci;
 

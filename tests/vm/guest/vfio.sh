@@ -28,7 +28,7 @@ node_of()
 
 as_nobody()
 {
-	prlimit --memlock="${memlock-67108864}:67108864" \
+	prlimit --memlock=67108864:67108864 \
 		setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
@@ -58,7 +58,7 @@ refused()
 
 locked_out()
 {
-	local said status=0 line
+	local said status=0
 
 	chown 65534 "$(node_of $bdf)"
 	said=$(prlimit --memlock=65536:65536 setpriv --reuid=65534 --regid=65534 --clear-groups \
@@ -80,7 +80,7 @@ taken()
 	riser bench pci:$bdf --rw=randread --iodepth=1 --runtime=60 >"$scratch/bench" 2>&1 &
 	holder=$!
 	for _ in {1..100}; do
-		[ ! "$(ls -l /proc/$holder/fd 2>/dev/null | grep "$(node_of $bdf)$")" ] || break
+		[ -z "$(find /proc/$holder/fd -lname "$(node_of $bdf)")" ] || break
 		sleep 0.1
 	done
 	said=$(riser nvme id-ctrl pci:$bdf 2>&1) || status=$?
