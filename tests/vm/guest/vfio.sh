@@ -124,6 +124,15 @@ fault()
 	dmesg | grep -E "DMAR:.*fault addr 0x$iova"
 }
 
+# The kernel resets a function whenever it is opened or closed, which takes its time: say so while
+# it goes on. RISER_VM_CYCLES=1000 is for a machine with nothing else to do.
+flat()
+{
+	export RISER_VM_CYCLES=${RISER_VM_CYCLES-200}
+
+	one open_and_close_for_ever | sed -u 's/^/# /' | tee /dev/fd/4
+}
+
 # removed CASE BDF ID: pulled out of its slot while the case is under way
 removed()
 {
@@ -160,5 +169,5 @@ try 'a function reset is survived, interrupts too' one a_function_reset_is_survi
 try 'removal under load, polled' removed removed_while_polled 0000:01:00.0 n2-nvme
 try 'removal under load, with interrupts' removed removed_while_interrupts_are_awaited 0000:02:00.0 n3-nvme
 try 'removal of an idle one that sleeps' removed removed_while_idle 0000:03:00.0 n4-nvme
-try 'opening and closing leaves nothing' one open_and_close_for_ever
+try 'opening and closing leaves nothing' flat
 tap_end
