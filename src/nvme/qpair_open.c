@@ -210,6 +210,11 @@ static int entries_of(struct nvme_ctrl *c, const struct riser_nvme_qpair_opts *o
 	return 0;
 }
 
+static volatile uint32_t *doorbell(const struct nvme_ctrl *c, unsigned n)
+{
+	return (volatile uint32_t *)(volatile void *)((volatile char *)c->db + (n << c->db_shift));
+}
+
 /* @x: the caller's executor, who owns it at once; NULL: it is to be adopted. */
 static int create(struct riser_nvme *h, struct riser_exec *x,
 		  const struct riser_nvme_qpair_opts *opts, struct riser_nvme_qpair **out,
@@ -251,11 +256,8 @@ static int create(struct riser_nvme *h, struct riser_exec *x,
 	if (rc)
 		goto fail;
 	if (c->db) {
-		q->sq_db = (volatile uint32_t *)(volatile void *)((volatile char *)c->db +
-								  (2u * q->qid << c->db_shift));
-		q->cq_db =
-			(volatile uint32_t *)(volatile void *)((volatile char *)c->db +
-							       ((2u * q->qid + 1) << c->db_shift));
+		q->sq_db = doorbell(c, 2u * q->qid);
+		q->cq_db = doorbell(c, 2u * q->qid + 1);
 	}
 	q->target = load_acquire(&c->gen);
 	settle(q, QPAIR_LIVE, QPAIR_DEAD);
