@@ -120,6 +120,10 @@ RISER_API int riser_dm_clear(struct riser_dm *d, struct riser_exec *x, struct ri
  *
  * I/O that comes meanwhile waits, and is done after riser_dm_resume().
  *
+ * Devices above that passed it by (riser_dm_info.skips) are compiled anew, and are drained for that
+ * without being suspended: what their own targets hold back, such as a delay's, ends when it would
+ * have ended, and counts against the timeout.
+ *
  * Return: 0, also when it is suspended; -ETIMEDOUT (err says where I/O is parked); -EDEADLK.
  */
 RISER_API int riser_dm_suspend(struct riser_dm *d, struct riser_exec *x, uint64_t timeout_ns,
