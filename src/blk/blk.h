@@ -227,7 +227,7 @@ struct blk_map {
 	uint64_t fast_base;
 	struct riser_blk_channel *fast_lower;
 	void (*fast)(struct blk_map *m, struct riser_blk_io *io);
-	struct riser_blk_channel **lowers;
+	struct riser_blk_channel **lowers; /* some may be NULL */
 	unsigned nlowers;
 	unsigned nflush;         /* of a layer: into how many a flush fans out */
 	bool mixed;              /* of a layer: some writes go where no flush goes */

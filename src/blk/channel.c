@@ -44,6 +44,10 @@ int blk_map_add_lower(struct blk_map *m, struct riser_blk *lower, struct riser_e
 	if (!more)
 		return err_set(err, -ENOMEM, "no memory for a channel");
 	m->lowers = more;
+	if (!lower) {
+		m->lowers[m->nlowers++] = NULL;
+		return 0;
+	}
 	rc = blk_channel_open(lower, m->c->owner->x,
 			      &(struct blk_channel_opts){ .frames = m->c->opts.frames,
 							  .children = m->c->opts.children },
@@ -398,7 +402,8 @@ static void add_stats(struct riser_blk_channel *c, const struct blk_owner *o,
 	if (m->ops->stats && m->owner == o)
 		m->ops->stats(m, stats);
 	for (unsigned i = 0; i < m->nlowers; i++)
-		add_stats(m->lowers[i], o, stats);
+		if (m->lowers[i])
+			add_stats(m->lowers[i], o, stats);
 	pthread_mutex_unlock(&c->b->lock);
 }
 
@@ -411,15 +416,21 @@ void riser_blk_channel_stats(struct riser_blk_channel *c, struct riser_blk_stats
 /* The only leaf below, or NULL where there are several. */
 static struct riser_blk *only_leaf(struct riser_blk_channel *c)
 {
+	struct riser_blk_channel *lower = NULL;
 	struct riser_blk *leaf = NULL;
 	struct blk_map *m;
+	unsigned n = 0;
 
 	if (c->b->ops->submit)
 		return c->b;
 	pthread_mutex_lock(&c->b->lock); /* the map stays */
 	m = home_map(c->map);
-	if (m->nlowers == 1)
-		leaf = only_leaf(m->lowers[0]);
+	for (unsigned i = 0; i < m->nlowers; i++) {
+		n += m->lowers[i] != NULL;
+		lower = m->lowers[i] ? m->lowers[i] : lower;
+	}
+	if (n == 1)
+		leaf = only_leaf(lower);
 	pthread_mutex_unlock(&c->b->lock);
 	return leaf;
 }

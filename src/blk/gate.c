@@ -107,8 +107,8 @@ static const struct riser_blk_channel *busy_lower(struct riser_blk *b)
 
 		/* What waits at a closed gate is not in flight there. */
 		for (unsigned i = 0; i < m->nlowers; i++)
-			if (load_acquire(&m->lowers[i]->inflight) ||
-			    load_seq_cst(&m->lowers[i]->ndeferred))
+			if (m->lowers[i] && (load_acquire(&m->lowers[i]->inflight) ||
+					     load_seq_cst(&m->lowers[i]->ndeferred)))
 				return m->lowers[i];
 	}
 	return NULL;

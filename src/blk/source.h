@@ -155,10 +155,10 @@ void blk_map_init(struct blk_map *m, struct riser_blk *b, struct riser_blk_chann
 /**
  * blk_map_add_lower - open a channel of a map on a device below
  * @m: after blk_map_init()
- * @lower: the device
+ * @lower: the device, or NULL to leave the place empty
  * @err: filled on failure
  *
- * Return: 0 or a negative errno; the channel is m->lowers[m->nlowers - 1].
+ * Return: 0 or a negative errno; the channel, or NULL, is m->lowers[m->nlowers - 1].
  */
 int blk_map_add_lower(struct blk_map *m, struct riser_blk *lower, struct riser_err *err);
 

@@ -127,6 +127,7 @@ struct dm_plan {
 	unsigned n, size;
 	struct riser_blk **devs; /* the table's first, by the same index; references are held */
 	unsigned ndevs, devs_size;
+	bool *used; /* of each device: whether I/O goes there; what is skipped needs no channel */
 	struct dm_stripes **stripes;
 	unsigned nstripes;
 	struct dm_flush *flushes;

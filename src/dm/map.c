@@ -426,7 +426,7 @@ static int dm_map_new(struct riser_blk *b, void *table, struct riser_blk_channel
 		m->plan = p;
 		__atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED);
 		for (unsigned i = 0; !rc && i < p->ndevs; i++)
-			rc = blk_map_add_lower(&m->map, p->devs[i], err);
+			rc = blk_map_add_lower(&m->map, p->used[i] ? p->devs[i] : NULL, err);
 		if (!rc && set_fast(m))
 			rc = err_set(err, -ENOMEM, "no memory for a channel");
 		if (!rc && p->stats)

@@ -246,10 +246,13 @@ static int add_target(struct dm_plan *p, struct riser_target *t)
 	return rc ? rc : emit(p, &e);
 }
 
-/* Every device that data may go to gets one flush, every other target as many as it wants. */
+/*
+ * Every device that data may go to gets one flush, every other target as many as it wants. What a
+ * target does with the devices that its line names, or with another's, it alone knows.
+ */
 static int add_flushes(struct dm_plan *p)
 {
-	bool *seen = calloc(p->ndevs + 1, sizeof(*seen));
+	bool *seen = calloc(p->ndevs + 1, sizeof(*seen)), targets = false;
 	unsigned size = 0;
 	int rc = seen ? 0 : -ENOMEM;
 
@@ -261,6 +264,7 @@ static int add_flushes(struct dm_plan *p)
 						     : 0;
 
 		p->mixed |= n == 0;
+		targets |= e->kind == DM_TARGET;
 		for (unsigned k = 0; !rc && k < n; k++) {
 			struct dm_flush f = { .begin = e->begin, .copy = k };
 
@@ -277,7 +281,9 @@ static int add_flushes(struct dm_plan *p)
 				p->flushes[p->nflushes++] = f;
 		}
 	}
-	free(seen);
+	if (targets && seen)
+		memset(seen, true, p->table->ndevs * sizeof(*seen));
+	p->used = seen;
 	return rc;
 }
 
@@ -323,6 +329,7 @@ void dm_plan_put(struct dm_plan *p)
 	free(p->stripes);
 	free(p->devs);
 	free(p->extents);
+	free(p->used);
 	free(p->flushes);
 	free(p->skips);
 	free(p);

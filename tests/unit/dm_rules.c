@@ -531,6 +531,7 @@ TEST(limits_follow_what_lies_below)
 /* Two devices a level, each over both below: as many ways as there are subsets of levels. */
 TEST(a_ladder_has_many_ways_and_is_walked_once)
 {
+	struct riser_blk_channel *c;
 	char name[8], table[64];
 	struct riser_dm *d[2 * 40];
 
@@ -546,8 +547,14 @@ TEST(a_ladder_has_many_ways_and_is_walked_once)
 		SUB(d[i] = make(name, table));
 	}
 	CHECK_EQ(skips(d[array_len(d) - 1]), array_len(d) - 2);
+	SUB(c = way(d[array_len(d) - 1]));
 	CHECK_EQ(riser_dm_suspend(d[0], x, S, &err), 0);
+	CHECK(!list_empty(&d[0]->b->channels));
 	CHECK_EQ(riser_dm_resume(d[0], x, S, &err), 0);
+	CHECK_EQ(riser_blk_rw(c, RISER_BLK_WRITE, 8, 16, buf, 0), RISER_BLK_OK);
+	for (unsigned i = 0; i < array_len(d) - 1; i++) /* what is skipped gets no channel */
+		CHECK(list_empty(&d[i]->b->channels));
+	riser_blk_channel_close(c);
 	CHECK_EQ(leaves_table(d[1], x, "0 32 linear leaf:0 8", &err), 0);
 	CHECK_EQ(skips(d[array_len(d) - 1]), array_len(d) - 2);
 	CHECK_EQ(riser_dm_load(d[0], x, "0 32 linear dm:d79 0", NULL, &err), -ELOOP);
