@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
 #include "cli/sysfs.h"
-#include <dirent.h>
+#include "cli/machine.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <riser/util.h>
 #include <stdarg.h>
@@ -10,13 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PCI_DIR           "/sys/bus/pci/devices"
-#define CLASS_NVME        0x010802
-#define VENDOR_VIRTIO     0x1af4
-#define VIRTIO_NET_LEGACY 0x1000
-#define VIRTIO_BLK_LEGACY 0x1001
-#define VIRTIO_NET        0x1041
-#define VIRTIO_BLK        0x1042
+static __attribute__((format(printf, 2, 0))) const char *path_of(char *path, const char *fmt,
+								 va_list ap)
+{
+	int n = snprintf(path, PATH_MAX / 2, "%s", machine_root());
+
+	vsnprintf(path + n, PATH_MAX / 2, fmt, ap);
+	return path;
+}
 
 static bool line_at(const char *path, char *buf, size_t len)
 {
@@ -36,130 +39,66 @@ bool sysfs_line(char *buf, size_t len, const char *fmt, ...)
 {
 	char path[PATH_MAX];
 	va_list ap;
+	bool ok;
 
 	va_start(ap, fmt);
-	vsnprintf(path, sizeof(path), fmt, ap);
+	ok = line_at(path_of(path, fmt, ap), buf, len);
 	va_end(ap);
-	return line_at(path, buf, len);
+	return ok;
 }
 
 bool sysfs_number(uint64_t *out, const char *fmt, ...)
 {
 	char path[PATH_MAX], text[64];
 	va_list ap;
+	bool ok;
 
 	va_start(ap, fmt);
-	vsnprintf(path, sizeof(path), fmt, ap);
+	ok = line_at(path_of(path, fmt, ap), text, sizeof(text));
 	va_end(ap);
-	return line_at(path, text, sizeof(text)) && !riser_parse_u64(text, out);
+	return ok && !riser_parse_u64(text, out);
 }
 
-void sysfs_link_name(char *buf, size_t len, const char *fmt, ...)
+bool sysfs_exists(const char *fmt, ...)
 {
-	char path[PATH_MAX], to[PATH_MAX];
-	const char *slash;
+	char path[PATH_MAX];
 	va_list ap;
-	ssize_t n;
+	bool ok;
 
 	va_start(ap, fmt);
-	vsnprintf(path, sizeof(path), fmt, ap);
+	ok = !access(path_of(path, fmt, ap), F_OK);
 	va_end(ap);
-	n = readlink(path, to, sizeof(to) - 1);
-	to[n < 0 ? 0 : n] = 0;
-	slash = strrchr(to, '/');
-	snprintf(buf, len, "%s", slash ? slash + 1 : to);
+	return ok;
 }
 
-static const char *kind_of(unsigned vendor, unsigned device, uint64_t class)
+bool sysfs_has(const char *file, const char *words)
 {
-	if (class == CLASS_NVME)
-		return "nvme";
-	if (vendor != VENDOR_VIRTIO)
-		return NULL;
-	if (device == VIRTIO_NET || device == VIRTIO_NET_LEGACY)
-		return "virtio-net";
-	if (device == VIRTIO_BLK || device == VIRTIO_BLK_LEGACY)
-		return "virtio-blk";
-	return NULL;
-}
-
-static bool look(const char *bdf, struct sysfs_pci *p)
-{
-	uint64_t vendor = 0, device = 0, class = 0;
-	char node[16];
-
-	sysfs_number(&vendor, PCI_DIR "/%s/vendor", bdf);
-	sysfs_number(&device, PCI_DIR "/%s/device", bdf);
-	sysfs_number(&class, PCI_DIR "/%s/class", bdf);
-	p->kind = kind_of((unsigned)vendor, (unsigned)device, class);
-	if (!p->kind)
-		return false;
-	snprintf(p->bdf, sizeof(p->bdf), "%.15s", bdf);
-	p->vendor = (unsigned)vendor;
-	p->device = (unsigned)device;
-	sysfs_link_name(p->driver, sizeof(p->driver), PCI_DIR "/%s/driver", bdf);
-	sysfs_link_name(p->iommu_group, sizeof(p->iommu_group), PCI_DIR "/%s/iommu_group", bdf);
-	p->numa_node =
-		sysfs_line(node, sizeof(node), PCI_DIR "/%s/numa_node", bdf) ? atoi(node) : -1;
-	return true;
-}
-
-/* Is the block device @number ("8:1") behind the function? */
-static bool is_behind(const char *number, const char *bdf)
-{
-	char path[64], real[PATH_MAX], part[32];
-
-	snprintf(path, sizeof(path), "/sys/dev/block/%.32s", number);
-	snprintf(part, sizeof(part), "/%.15s/", bdf);
-	return realpath(path, real) && strstr(real, part);
-}
-
-bool sysfs_pci_mounted(const char *bdf, char *where, size_t len)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
+	char path[PATH_MAX], *line = NULL;
 	size_t room = 0;
-	bool found = false;
+	bool has = false;
+	FILE *f;
 
-	while (f && !found && getline(&line, &room, f) > 0) {
-		char number[33], at[256];
-
-		/* Mount id, parent id, major:minor, root, where; see proc(5). */
-		if (sscanf(line, "%*s %*s %32s %*s %255s", number, at) != 2)
-			continue;
-		found = is_behind(number, bdf);
-		if (found)
-			snprintf(where, len, "%s", at);
-	}
+	snprintf(path, sizeof(path), "%s%s", machine_root(), file);
+	f = fopen(path, "re");
+	while (f && !has && getline(&line, &room, f) > 0)
+		has = strstr(line, words);
 	free(line);
 	if (f)
 		fclose(f);
-	return found;
+	return has;
 }
 
-static int by_bdf(const void *a, const void *b)
+int sysfs_write(const char *file, const char *value)
 {
-	return strcmp(((const struct sysfs_pci *)a)->bdf, ((const struct sysfs_pci *)b)->bdf);
-}
+	char path[PATH_MAX];
+	int fd, rc = 0;
 
-unsigned sysfs_pci_scan(struct sysfs_pci *out, unsigned max)
-{
-	DIR *dir = opendir(PCI_DIR);
-	struct dirent *e;
-	unsigned n = 0;
-
-	if (!dir)
-		return 0;
-	while ((e = readdir(dir))) {
-		struct sysfs_pci p;
-
-		if (e->d_name[0] == '.' || !look(e->d_name, &p))
-			continue;
-		if (n < max)
-			out[n] = p;
-		n++;
-	}
-	closedir(dir);
-	qsort(out, n < max ? n : max, sizeof(*out), by_bdf);
-	return n;
+	snprintf(path, sizeof(path), "%s%s", machine_root(), file);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
 }
