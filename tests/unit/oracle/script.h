@@ -328,24 +328,44 @@ static void make_control(struct maker *m, struct s_op *o, uint8_t *suspended)
 		*suspended &= (uint8_t) ~(1 << o->dev);
 }
 
-/* Cut the power of a powercut in some table, which may be live then; or bring it back. */
-static void make_cut(struct maker *m, struct s_op *o)
+/* So that there is something to lose. */
+static void make_writes(struct maker *m, uint8_t dev, uint32_t begin, uint32_t len)
 {
-	const struct s_table *t = &m->s->tables[pick(m, m->s->ntables)];
+	struct script *s = m->s;
+	uint32_t unit = s->unit, at;
+
+	for (unsigned n = pick(m, 6); n && s->nops + 1 < OPS && s->ways & 1 << dev; n--) {
+		at = pick(m, len / unit);
+		s->ops[s->nops++] = (struct s_op){
+			.act = A_IO,
+			.op = RISER_BLK_WRITE,
+			.dev = dev,
+			.sector = begin + at * unit,
+			.count = (1 + pick(m, min_of(24 / unit, len / unit - at))) * unit,
+		};
+	}
+}
+
+/* Cut the power of a powercut in some table, which may be live then; or bring it back. */
+static void make_cut(struct maker *m)
+{
+	struct script *s = m->s;
+	const struct s_table *t = &s->tables[pick(m, s->ntables)];
 	uint32_t begin = 0;
 
 	if (m->off.act == A_RESTORE) {
-		*o = m->off;
+		s->ops[s->nops] = m->off;
 		m->off.act = A_POLL;
 		return;
 	}
 	for (unsigned i = 0; i < t->nlines; begin += t->lines[i++].len) {
 		if (t->lines[i].kind != S_POWERCUT)
 			continue;
-		*o = (struct s_op){
+		make_writes(m, t->dev, begin, t->lines[i].len);
+		m->off = (struct s_op){
 			.act = A_CUT, .dev = t->dev, .sector = begin, .seed = pick(m, 1u << 30)
 		};
-		m->off = *o;
+		s->ops[s->nops] = m->off;
 		m->off.act = A_RESTORE;
 		return;
 	}
@@ -380,7 +400,7 @@ static void make_ops(struct maker *m)
 			if (o->act == A_LOAD && pick(m, 4))
 				loaded = (uint8_t)(o->dev + 1);
 		} else if (pick(m, m->off.act == A_RESTORE ? 8 : 40) == 0) {
-			make_cut(m, o);
+			make_cut(m);
 		} else if (pick(m, 100) == 0) {
 			make_stats(m, o);
 		} else if (pick(m, 4)) {

@@ -196,7 +196,8 @@ static bool check_sector(const struct slot *o, uint32_t i, uint64_t tag, uint32_
 		*group = UINT32_MAX;
 	if (w.m.s->unit == 8 && c->lots && !c->fickle && !c->torn)
 		fits = *group &= fits;
-	if (c->lots && !c->fickle && o->serial > newest(c)->when && fits)
+	/* Another read may have been here before the cut, and show that later. */
+	if (c->lots && !c->fickle && !c->reading && o->serial > newest(c)->when && fits)
 		cell_learn(c, tag, w.m.tick);
 	return fits;
 }
