@@ -82,6 +82,7 @@ struct cli;
 #define CMD_FORMAT   (1u << 2) /* -o normal|json|binary */
 #define CMD_RAW      (1u << 3) /* --raw-binary, as -o binary */
 #define CMD_LOAD     (1u << 4) /* --rw and what else makes a load: see load.h */
+#define CMD_COMMAND  (1u << 5) /* -- CMD [ARGUMENT…]: another program's, see struct cli */
 
 /**
  * struct cmd - one subcommand
@@ -125,6 +126,7 @@ enum cli_format { FORMAT_NORMAL, FORMAT_JSON, FORMAT_BINARY };
  * @argv: likewise
  * @arg: arguments that are no options, as @cmd->args names them; NULL where left out
  * @nargs: how many were given
+ * @command: the words behind "--" of a verb with CMD_COMMAND; ends in NULL
  * @common: values of the options that several subcommands share
  * @format: --json, -o and --raw-binary in one
  * @r: the context, once cli_context() made it
@@ -138,6 +140,7 @@ struct cli {
 	char **argv;
 	const char *arg[CLI_ARGS_MAX];
 	unsigned nargs;
+	char **command;
 	struct cli_common {
 		bool json;
 		bool verbose;

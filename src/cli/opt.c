@@ -265,7 +265,10 @@ int cli_parse(struct cli *c, void *values)
 	for (int i = 0; i < c->argc; i++) {
 		const char *word = c->argv[i];
 
-		if (options && !strcmp(word, "--")) {
+		if (options && !strcmp(word, "--") && c->cmd->flags & CMD_COMMAND) {
+			c->command = &c->argv[i + 1];
+			break;
+		} else if (options && !strcmp(word, "--")) {
 			options = false;
 		} else if (options && word[0] == '-' && word[1]) {
 			rc = take(c, values, &i);
@@ -286,5 +289,8 @@ int cli_parse(struct cli *c, void *values)
 		c->format = FORMAT_JSON;
 	if (c->common.raw)
 		c->format = FORMAT_BINARY;
+	if (c->cmd->flags & CMD_COMMAND && (!c->command || !*c->command) && !surplus)
+		return cli_fail(c, CLI_USAGE,
+				"missing program: riser %s [OPTION…] -- CMD [ARGUMENT…]", c->verb);
 	return check_args(c, given, surplus);
 }

@@ -21,8 +21,8 @@ void cli_print_help(const struct cmd *cmd, const char *verb)
 		print_subs(verb, cmd->subs);
 		return;
 	}
-	printf("usage: riser %s%s%s [OPTION…]\n\n%s\n\n", verb, *cmd->args ? " " : "", cmd->args,
-	       cmd->summary);
+	printf("usage: riser %s%s%s [OPTION…]%s\n\n%s\n\n", verb, *cmd->args ? " " : "", cmd->args,
+	       cmd->flags & CMD_COMMAND ? " -- CMD [ARGUMENT…]" : "", cmd->summary);
 	for (unsigned i = 0; (o = cli_opts(cmd, i)); i++) {
 		char left[48];
 
