@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash disable=SC2317
+# riser run --give-back: however the program ends, the kernel has its disk again, and what was on it.
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "$0")/lib.sh"
+modprobe nvme
+n0=$(bdf n0)
+half=$((128 * 2048))
+lower="table:0 $half linear pci:$n0 0"
+upper="table:0 $half linear pci:$n0 $half"
+rounds=${RISER_VM_KILLS-20}
+
+driver()
+{
+	basename "$(readlink "/sys/bus/pci/devices/$n0/driver")"
+}
+
+# The kernel's view of the first 16 MiB, from the device itself.
+lower_sum()
+{
+	dd if="$(disk n0)" bs=1M count=16 iflag=direct status=none | md5sum
+}
+
+# back: the kernel has it, nothing is left, and the data is as it was
+back()
+{
+	[ "$(driver)" = nvme ] || { echo "$n0 has $(driver)"; return 1; }
+	[ "$(cat "/sys/bus/pci/devices/$n0/driver_override")" = '(null)' ] ||
+		[ -z "$(cat "/sys/bus/pci/devices/$n0/driver_override")" ]
+	! find /run/riser -type f | grep . || return 1
+	[ "$(lower_sum)" = "$sum" ] || { echo 'the data is not what it was'; return 1; }
+}
+
+# ends STATUS ARG…: riser run --give-back BDF ARG… ends so
+ends()
+{
+	local want=$1 status=0
+
+	shift
+	riser run --give-back "$n0" "$@" || status=$?
+	[ "$status" = "$want" ] || { echo "status $status, not $want"; return 1; }
+}
+
+by_itself()
+{
+	ends 0 -- riser nvme id-ctrl "pci:$n0"
+	back
+	ends 7 -- sh -c "riser read '$lower' --length 1M >/dev/null && exit 7"
+	back
+	ends 127 -- no-such-program
+	back
+}
+
+# He can do I/O, and nothing but that.
+as_another_user()
+{
+	# shellcheck disable=SC2016
+	ends 0 --user nobody -- sh -c '[ "$(id -un)" = nobody ] && riser nvme identify --pci '"$n0"
+	back
+}
+
+# writer: in the background; its supervisor is $!, its own pid in $scratch/pid, and it has written
+# for some time when this returns
+writer()
+{
+	local _
+
+	rm -f "$scratch/pid" "$scratch/written"
+	# shellcheck disable=SC2016
+	riser run --give-back "$n0" -- sh -c '
+		head -c 1M /dev/urandom >"$1/data"
+		riser write "$2" <"$1/data" --yes-destroy-data || exit 1
+		riser flush "$2" --yes-destroy-data || exit 1
+		echo $$ >"$1/pid"
+		exec riser bench "$3" --rw=randwrite --iodepth=32 --runtime=300 --yes-destroy-data' \
+		- "$scratch" "$upper" "table:0 $((half - 2048)) linear pci:$n0 $((half + 2048))" \
+		>"$scratch/writer" 2>&1 &
+	supervisor=$!
+	until_true test -s "$scratch/pid"
+	until_true grep -qs '^bench\|^riser' "/proc/$(cat "$scratch/pid")/comm"
+	sleep "0.$((RANDOM % 9 + 1))"
+	[ "$(driver)" = vfio-pci ]
+}
+
+# What the program had made durable is there, by the kernel.
+durable()
+{
+	dd if="$(disk n0)" bs=1M skip=128 count=1 iflag=direct status=none | cmp - "$scratch/data"
+}
+
+killed()
+{
+	local i status
+
+	for ((i = 0; i < rounds; i++)); do
+		writer
+		kill -9 "$(cat "$scratch/pid")"
+		status=0
+		wait $supervisor || status=$?
+		[ $status = 137 ] || { cat "$scratch/writer"; echo "round $i: status $status"; return 1; }
+		back
+		durable
+	done
+}
+
+signals_are_passed_on()
+{
+	local status=0
+
+	writer
+	kill -TERM $supervisor
+	wait $supervisor || status=$?
+	[ $status = 143 ] || { cat "$scratch/writer"; echo "status $status"; return 1; }
+	back
+	durable
+}
+
+# What is left of the program has the device open; the program is killed by the kernel.
+out_of_memory()
+{
+	ends 137 -- sh -c "riser bench '$upper' --runtime=300 >/dev/null & tail /dev/zero; exit \$?"
+	dmesg | grep -q 'Out of memory: Killed process [0-9]* (tail)'
+	back
+}
+
+supervisor_killed()
+{
+	local status=0
+
+	writer
+	kill -9 $supervisor
+	wait $supervisor || true
+	[ "$(driver)" = vfio-pci ]
+	until_true test ! -e "/proc/$(cat "$scratch/pid")"
+	riser restore
+	back
+	durable
+}
+
+supervised()
+{
+	local status=0 said
+
+	writer
+	said=$(riser restore "$n0" 2>&1) || status=$?
+	echo "$said"
+	[ $status = 4 ] && [[ $said == *"supervised by riser run, pid $supervisor (sh)"* ]]
+	kill -INT $supervisor
+	wait $supervisor || true
+	back
+}
+
+# Somebody else has it open: he is named, and nothing is done to him.
+held_by_others()
+{
+	local status=0 said holder
+
+	riser bind "$n0" >/dev/null
+	sleep 1000 <>"/dev/vfio/$(basename "$(readlink "/sys/bus/pci/devices/$n0/iommu_group")")" &
+	holder=$!
+	said=$(riser run --give-back "$n0" --grace 2 -- true 2>&1) || status=$?
+	echo "$said"
+	[ $status = 4 ] && [[ $said == *"is open in process $holder (sleep); end it"* ]]
+	kill $holder
+	wait $holder || true
+	riser restore "$n0"
+	back
+}
+
+head -c 16M /dev/urandom | dd of="$(disk n0)" bs=1M iflag=fullblock oflag=direct status=none
+sum=$(lower_sum)
+try 'a program that ends' by_itself
+try "as another user" as_another_user
+try 'signals are passed on' signals_are_passed_on
+try "kill -9 with I/O in flight, $rounds times" killed
+try 'out of memory' out_of_memory
+try 'kill -9 of the supervisor' supervisor_killed
+try 'while the supervisor lives' supervised
+try 'somebody else has it open' held_by_others
+tap_end
