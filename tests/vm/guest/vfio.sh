@@ -105,14 +105,30 @@ not_bound()
 one()
 {
 	chown 65534 "$(node_of $bdf)"
-	RISER_TEST_URI=pci:$bdf RISER_TEST_URI2=pci:$other as_nobody "$cases" "$@"
+	RISER_TEST_URI=pci:$bdf as_nobody "$cases" "$@"
 }
 
+# two BDF BDF: in one process
 two()
 {
-	bind $other
-	chown 65534 "$(node_of $other)"
-	one two_controllers_reach_the_same_memory
+	bind "$1"
+	bind "$2"
+	chown 65534 "$(node_of "$1")" "$(node_of "$2")"
+	RISER_TEST_URI=pci:$1 RISER_TEST_URI2=pci:$2 as_nobody "$cases" \
+		two_controllers_reach_the_same_memory
+}
+
+# Half of a group is nobody's to give.
+half()
+{
+	local said status=0
+
+	modprobe nvme
+	bind 0000:00:06.0
+	said=$(riser nvme id-ctrl pci:0000:00:06.0 2>&1) || status=$?
+	echo "$said"
+	((status == 4))
+	[[ $said == *": 0000:00:06.0 (vfio-pci) 0000:00:06.1 (nvme): as root, riser bind them all" ]]
 }
 
 # What riser cannot stop, because it was bypassed, the IOMMU does, and the kernel says so.
@@ -130,7 +146,7 @@ flat()
 {
 	export RISER_VM_CYCLES=${RISER_VM_CYCLES-200}
 
-	one open_and_close_for_ever | sed -u 's/^/# /' | tee /dev/fd/4
+	one open_and_close_for_ever | sed -u 's/^/# /' | tee /proc/self/fd/4
 }
 
 # removed CASE BDF ID: pulled out of its slot while the case is under way
@@ -163,7 +179,9 @@ try 'who may not open the node is told' refused
 try 'who may not lock memory is told' locked_out
 try "the driver's tests as the node's owner" as_owner
 try 'a second process is told who has it' taken
-try 'two controllers in one process' two
+try 'two controllers in one process' two $bdf $other
+try 'half of a group is refused, with who has the other half' half
+try 'two controllers of one group' two 0000:00:06.0 0000:00:06.1
 try 'the IOMMU catches an unmapped buffer' fault
 try 'a function reset is survived, interrupts too' one a_function_reset_is_survived
 try 'removal under load, polled' removed removed_while_polled 0000:01:00.0 n2-nvme
