@@ -144,7 +144,7 @@ fault()
 # it goes on. RISER_VM_CYCLES=1000 is for a machine with nothing else to do.
 flat()
 {
-	export RISER_VM_CYCLES=${RISER_VM_CYCLES-200}
+	export RISER_VM_CYCLES=${RISER_VM_CYCLES-100}
 
 	one open_and_close_for_ever | sed -u 's/^/# /' | tee /proc/self/fd/4
 }
