@@ -161,7 +161,7 @@ int uri_parse(const char *text, struct uri *u, struct riser_err *err)
 		u->scheme = "file";
 	}
 	u->rest = o;
-	if (!strcmp(u->scheme, "pci") && is_bdf(p))
+	if ((!strcmp(u->scheme, "pci") || !strcmp(u->scheme, "sysfs")) && is_bdf(p))
 		p = put_bdf(p, &o);
 	if (!strcmp(u->scheme, "table")) { /* of many devices, with keys of their own */
 		strcpy(o, p);

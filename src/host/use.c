@@ -256,41 +256,46 @@ static void look_at_block(struct look *k, const char *name, const char *device, 
 		add_use(k, RISER_HOST_EXCLUSIVE, 0, device, "%s", "");
 }
 
-/* The files that one process has open. */
-static void look_at_process(struct look *k, int pid, const struct names *files)
+/* The files that one process has open, in /dev or, as sysfs: has, the function's own. */
+static void look_at_process(struct look *k, int pid, const char *config, const struct names *files)
 {
-	char path[PATH_MAX], to[NAME_MAX_ + 8], program[HOST_LINE];
+	char path[PATH_MAX], to[PATH_MAX], program[HOST_LINE];
 	DIR *dir = opendir(host_path(k->h, path, "/proc/%d/fd", pid));
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir))) {
 		ssize_t n = readlinkat(dirfd(dir), e->d_name, to, sizeof(to) - 1);
+		const char *what = NULL;
 
-		if (n < 5 || strncmp(to, "/dev/", 5))
+		to[n < 0 ? 0 : n] = 0;
+		for (unsigned i = 0; i < files->n; i++)
+			if (!strncmp(to, "/dev/", 5) && !strcmp(to + 5, files->name[i]))
+				what = files->name[i];
+		if (*config && !strcmp(to, config))
+			what = "config space";
+		if (!what)
 			continue;
-		to[n] = 0;
-		for (unsigned i = 0; i < files->n; i++) {
-			if (strcmp(to + 5, files->name[i]))
-				continue;
-			host_line(k->h, program, sizeof(program), "/proc/%d/comm", pid);
-			add_use(k, RISER_HOST_OPEN, pid, files->name[i], "%s", program);
-		}
+		host_line(k->h, program, sizeof(program), "/proc/%d/comm", pid);
+		add_use(k, RISER_HOST_OPEN, pid, what, "%s", program);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static void look_at_processes(struct look *k, const struct names *files)
+static void look_at_processes(struct look *k, const char *bdf, const struct names *files)
 {
-	char path[PATH_MAX];
-	DIR *dir = files->n ? opendir(host_path(k->h, path, "/proc")) : NULL;
+	char path[PATH_MAX], config[PATH_MAX] = "";
 	struct dirent *e;
+	DIR *dir;
 
+	if (!realpath(host_path(k->h, path, HOST_PCI "/%s/config", bdf), config))
+		*config = 0;
+	dir = opendir(host_path(k->h, path, "/proc"));
 	while (dir && (e = readdir(dir))) {
 		int pid = atoi(e->d_name);
 
 		if (pid > 0 && pid != getpid())
-			look_at_process(k, pid, files);
+			look_at_process(k, pid, config, files);
 	}
 	if (dir)
 		closedir(dir);
@@ -343,7 +348,7 @@ unsigned riser_host_uses(struct riser_host *h, const char *bdf, struct riser_hos
 		look_at_block(&k, l->name[i], l->name[i], 0);
 	look_at_net(&k, bdf);
 	add_files(h, bdf, l);
-	look_at_processes(&k, l);
+	look_at_processes(&k, bdf, l);
 	free(l);
 	return k.n;
 }
