@@ -5,10 +5,12 @@
 
 static struct riser *r;
 static struct riser_err err;
-static char logged[1024];
+static char logged[1024]; /* the last line */
+static unsigned logs;
 
 static void keep_log(void *ctx, enum riser_log_level level, const char *line)
 {
+	logs++;
 	snprintf(logged, sizeof(logged), "%s", line);
 }
 
@@ -18,6 +20,7 @@ static void begin(void)
 
 	kernel_boot();
 	*logged = 0;
+	logs = 0;
 	CHECK_EQ(riser_new(&opts, &r, &err), 0);
 }
 
@@ -690,6 +693,35 @@ TEST(asked_back_it_stops_and_is_gone)
 	SUB(end());
 }
 
+static void *pump_in_a_thread(void *d)
+{
+	return (void *)(intptr_t)pump(d);
+}
+
+/* Every owner pumps; one of them stops it, and all learn of it. */
+TEST(asked_back_under_many_eyes)
+{
+	struct pci_dev *d;
+	pthread_t t[4];
+	void *rc;
+
+	SUB(begin());
+	d = opened("pci:" A);
+	CHECK(d);
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, pump_in_a_thread, d), 0);
+	usleep(10000);
+	event_signal(k.req_fd);
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_EQ(pthread_join(t[i], &rc), 0);
+		CHECK_EQ((intptr_t)rc, -ENODEV);
+	}
+	CHECK_EQ(command(), PCI_COMMAND_MEMORY);
+	CHECK_EQ(logs, 1);
+	pci_close(d);
+	SUB(end());
+}
+
 TEST(a_function_that_does_not_stop_is_told_of)
 {
 	struct pci_dev *d;
@@ -738,4 +770,5 @@ TEST_MAIN(CASE(group_opens_and_lets_go), CASE(iommufd_opens_and_lets_go), CASE(w
 	  CASE(fixed_vectors_are_taken_at_once), CASE(a_system_with_few_vectors_says_how_many),
 	  CASE(dynamic_vectors_are_taken_as_wanted), CASE(msi_where_there_is_no_msix),
 	  CASE(reset_restores_the_command), CASE(asked_back_it_stops_and_is_gone),
-	  CASE(a_function_that_does_not_stop_is_told_of), CASE(iommufd_refusals))
+	  CASE(asked_back_under_many_eyes), CASE(a_function_that_does_not_stop_is_told_of),
+	  CASE(iommufd_refusals))
