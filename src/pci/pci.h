@@ -104,7 +104,7 @@ struct pci_dev {
 const struct pci_access *pci_access_find(struct riser *r, const char *scheme);
 
 /**
- * pci_open - open a function
+ * pci_open - open a function; as pci_close(), one at a time in a context: under its open_lock
  * @r: the context
  * @u: the URI; keys that are the driver's (PCI_DRIVER_KEYS) are ignored
  * @out: the function; close it with pci_close()

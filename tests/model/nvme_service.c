@@ -356,8 +356,58 @@ TEST(a_controller_that_does_not_know_of_limits)
 	close_all();
 }
 
+/* The model in a system that has three vectors left, and says so when it is asked for more. */
+#define FEW 3
+
+extern const struct pci_access access_model;
+static struct pci_access few;
+static unsigned few_tries;
+
+static unsigned few_vectors(struct pci_dev *d)
+{
+	return few_tries ? FEW : access_model.irq_vectors(d);
+}
+
+static int few_irq_set(struct pci_dev *d, const int *fds, unsigned n)
+{
+	few_tries++;
+	return n > FEW ? -ENOSPC : access_model.irq_set(d, fds, n);
+}
+
+static int few_open(struct riser *ctx, const struct uri *u, struct pci_dev **out,
+		    struct riser_err *e)
+{
+	int rc = access_model.open(ctx, u, out, e);
+
+	if (!rc)
+		(*out)->access = &few;
+	return rc;
+}
+
+TEST(a_system_with_few_vectors_gives_what_it_has)
+{
+	static const struct pci_access *const accesses[] = { &few, NULL };
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts),
+					       .flags = RISER_NVME_QPAIR_IRQ };
+	struct registry registry;
+
+	few = access_model;
+	few.open = few_open;
+	few.irq_vectors = few_vectors;
+	few.irq_set = few_irq_set;
+	SUB(open_context(RISER_VIRTUAL_TIME));
+	registry = *r->registry;
+	registry.accesses = accesses;
+	r->registry = &registry;
+	SUB(open_controller("model:nvme?size=1M&vectors=9", NULL, &qopts));
+	CHECK_EQ(ctrl_info().vectors, FEW);
+	CHECK_EQ(few_tries, 4); /* refused, taken; again at enabling; the queue pair's */
+	CHECK_EQ(queue_info(q).vector, 1);
+	close_all();
+}
+
 TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
-	  CASE(a_lost_change_is_not_repeated),
+	  CASE(a_system_with_few_vectors_gives_what_it_has), CASE(a_lost_change_is_not_repeated),
 	  CASE(an_admin_command_that_is_always_lost_ends_by_the_bound),
 	  CASE(a_bring_up_that_never_ends), CASE(an_interrupted_bring_up_is_repeated),
 	  CASE(aborts_of_an_absent_owner_hold_nobody_up),
