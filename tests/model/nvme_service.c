@@ -356,11 +356,37 @@ TEST(a_controller_that_does_not_know_of_limits)
 	close_all();
 }
 
-/* The model in a system that has three vectors left, and says so when it is asked for more. */
+/* The model, with ops of the test's own. */
+extern const struct pci_access access_model;
+static struct pci_access altered;
+
+static int altered_open(struct riser *ctx, const struct uri *u, struct pci_dev **out,
+			struct riser_err *e)
+{
+	int rc = access_model.open(ctx, u, out, e);
+
+	if (!rc)
+		(*out)->access = &altered;
+	return rc;
+}
+
+static void begin_altered(struct registry *registry, const char *uri)
+{
+	static const struct pci_access *const accesses[] = { &altered, NULL };
+	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts),
+					       .flags = RISER_NVME_QPAIR_IRQ };
+
+	altered.open = altered_open;
+	SUB(open_context(RISER_VIRTUAL_TIME));
+	*registry = *r->registry;
+	registry->accesses = accesses;
+	r->registry = registry;
+	SUB(open_controller(uri, NULL, &qopts));
+}
+
+/* In a system that has three vectors left, and says so when it is asked for more. */
 #define FEW 3
 
-extern const struct pci_access access_model;
-static struct pci_access few;
 static unsigned few_tries;
 
 static unsigned few_vectors(struct pci_dev *d)
@@ -374,40 +400,52 @@ static int few_irq_set(struct pci_dev *d, const int *fds, unsigned n)
 	return n > FEW ? -ENOSPC : access_model.irq_set(d, fds, n);
 }
 
-static int few_open(struct riser *ctx, const struct uri *u, struct pci_dev **out,
-		    struct riser_err *e)
-{
-	int rc = access_model.open(ctx, u, out, e);
-
-	if (!rc)
-		(*out)->access = &few;
-	return rc;
-}
-
 TEST(a_system_with_few_vectors_gives_what_it_has)
 {
-	static const struct pci_access *const accesses[] = { &few, NULL };
-	struct riser_nvme_qpair_opts qopts = { .size = sizeof(qopts),
-					       .flags = RISER_NVME_QPAIR_IRQ };
 	struct registry registry;
 
-	few = access_model;
-	few.open = few_open;
-	few.irq_vectors = few_vectors;
-	few.irq_set = few_irq_set;
-	SUB(open_context(RISER_VIRTUAL_TIME));
-	registry = *r->registry;
-	registry.accesses = accesses;
-	r->registry = &registry;
-	SUB(open_controller("model:nvme?size=1M&vectors=9", NULL, &qopts));
+	altered = access_model;
+	altered.irq_vectors = few_vectors;
+	altered.irq_set = few_irq_set;
+	SUB(begin_altered(&registry, "model:nvme?size=1M&vectors=9"));
 	CHECK_EQ(ctrl_info().vectors, FEW);
 	CHECK_EQ(few_tries, 4); /* refused, taken; again at enabling; the queue pair's */
 	CHECK_EQ(queue_info(q).vector, 1);
 	close_all();
 }
 
+#define LEAVES_AT (5 * SECOND)
+
+static int leaving_pump(struct pci_dev *d, uint64_t *next)
+{
+	int n = access_model.pump(d, next);
+
+	if (clock_now(d->r) >= LEAVES_AT)
+		return -ENODEV;
+	*next = min_of(*next, clock_now(d->r) + SECOND);
+	return n;
+}
+
+/* Nothing is in flight, and the owner sleeps; the access names when to look again. */
+TEST(an_idle_owner_notices_that_its_function_leaves)
+{
+	struct registry registry;
+	uint64_t since;
+
+	altered = access_model;
+	altered.pump = leaving_pump;
+	SUB(begin_altered(&registry, "model:nvme?size=1M"));
+	since = riser_now(r);
+	CHECK(since < LEAVES_AT);
+	while (!ctrl_info().gone)
+		riser_exec_wait(x, UINT64_MAX);
+	CHECK(riser_now(r) <= LEAVES_AT + SECOND);
+	close_all();
+}
+
 TEST_MAIN(CASE(a_lost_admin_command_is_sent_again_after_a_reset),
-	  CASE(a_system_with_few_vectors_gives_what_it_has), CASE(a_lost_change_is_not_repeated),
+	  CASE(a_system_with_few_vectors_gives_what_it_has),
+	  CASE(an_idle_owner_notices_that_its_function_leaves), CASE(a_lost_change_is_not_repeated),
 	  CASE(an_admin_command_that_is_always_lost_ends_by_the_bound),
 	  CASE(a_bring_up_that_never_ends), CASE(an_interrupted_bring_up_is_repeated),
 	  CASE(aborts_of_an_absent_owner_hold_nobody_up),

@@ -108,6 +108,21 @@ one()
 	RISER_TEST_URI=pci:$bdf as_nobody "$cases" "$@"
 }
 
+# The small reader, with its own spelling, and the URI's.
+reader()
+{
+	chown 65534 "$(node_of $bdf)"
+	head -c 8192 /dev/urandom >"$scratch/data"
+	as_nobody riser write pci:$bdf --yes-destroy-data <"$scratch/data"
+	mkdir -m 777 "$scratch/out"
+	chmod 711 "$scratch"
+	as_nobody riser nvme identify --pci $bdf | grep n0
+	as_nobody riser nvme read --pci ${bdf#0000:} --nsid 1 --lba 8 --blocks 8 \
+		--out "$scratch/out/blocks" --iova-base 0x200000000
+	cmp "$scratch/out/blocks" <(tail -c 4096 "$scratch/data")
+	as_nobody riser read ${bdf#0000:} --length 8192 | cmp - "$scratch/data"
+}
+
 # two BDF BDF: in one process
 two()
 {
@@ -166,7 +181,7 @@ removed()
 	echo "!device_del {\"id\": \"$3\"}" >&4
 	wait $pid || status=$?
 	cat "$scratch/removed"
-	for _ in {1..300}; do
+	for _ in {1..900}; do
 		[ -e "/sys/bus/pci/devices/$2" ] || break
 		sleep 0.1
 	done
@@ -178,6 +193,7 @@ try "the driver's tests as root" driver_test env
 try 'who may not open the node is told' refused
 try 'who may not lock memory is told' locked_out
 try "the driver's tests as the node's owner" as_owner
+try 'the small reader, and the command' reader
 try 'a second process is told who has it' taken
 try 'two controllers in one process' two $bdf $other
 try 'half of a group is refused, with who has the other half' half
