@@ -93,7 +93,9 @@ static int read_file(const char *path, char **out, struct riser_err *err)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	while (!rc && (n = fread(buf, 1, sizeof(buf), f))) {
 		riser_text_add(&t, "%.*s", (int)n, buf);
-		if (t.failed || t.len > TABLE_MAX)
+		if (memchr(buf, 0, n))
+			rc = err_set(err, -EBADMSG, "%s is not readable text", path);
+		else if (t.failed || t.len > TABLE_MAX)
 			rc = err_set(err, t.failed ? -ENOMEM : -EFBIG, "%s is too large", path);
 	}
 	if (!rc && ferror(f))

@@ -55,6 +55,16 @@ a_wrong_table_ends_alike()
 	exits 1 dm check 'table:'
 }
 
+# What follows a NUL is not left out in silence, and a device without an end is not read for ever.
+a_table_is_text()
+{
+	printf '0 8 zero\n\0008 8 zero\n' >nul
+	for file in nul /dev/zero; do
+		says 1 "riser info: $file is not readable text" info "table:@$file"
+		says 1 "riser dm check: $file is not readable text" dm check "$file"
+	done
+}
+
 what_features_are_there()
 {
 	check '0 8 flakey mem:1M 0 1 0 1 eror_reads' '                            ^~~~~~~~~~' \
@@ -168,6 +178,7 @@ try 'check finds nothing' check_finds_nothing
 try 'check finds mistakes, with a caret' check_finds
 try 'nothing raw is shown' nothing_raw_is_shown
 try 'a wrong table ends alike' a_wrong_table_ends_alike
+try 'a table is text' a_table_is_text
 try 'what features there are' what_features_are_there
 try 'explain tells where I/O goes' explains
 try 'targets are listed' targets_are_listed

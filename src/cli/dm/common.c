@@ -10,8 +10,9 @@ static int read_all(struct cli *c, FILE *f, const char *name, char **out)
 {
 	size_t len = 0, size = 0, n = 1;
 	char *text = NULL;
+	bool binary = false;
 
-	while (n) {
+	while (n && !binary) {
 		if (size < len + 65536) {
 			char *more = realloc(text, size = 2 * size + 65536);
 
@@ -22,10 +23,11 @@ static int read_all(struct cli *c, FILE *f, const char *name, char **out)
 			text = more;
 		}
 		n = fread(text + len, 1, size - len - 1, f);
+		binary = memchr(text + len, 0, n);
 		len += n;
 	}
 	text[len] = 0;
-	if (ferror(f) || strlen(text) != len) {
+	if (ferror(f) || binary) {
 		free(text);
 		return cli_fail(c, CLI_FAILED, "%s is not readable text", name);
 	}
