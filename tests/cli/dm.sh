@@ -53,6 +53,8 @@ a_wrong_table_ends_alike()
 	exits 1 dm check '0 8 linear missing 0'
 	says 2 '*an empty table: give a file, - for standard input, or the text' dm check ''
 	exits 1 dm check 'table:'
+	says 1 '{"verb": "dm explain", "error": "line 1, column 5: unknown target *", "exit_code": 1}' \
+		dm explain --json '0 8 liner' 0
 }
 
 # What follows a NUL is not left out in silence, and a device without an end is not read for ever.
@@ -143,6 +145,8 @@ explains()
 		8 +4 striped -> mem:1M sector 4 *
 		12 +2 striped -> mem:2M sector 12 *
 	END
+	says 2 'riser dm explain: --sectors=0: an I/O has at least one sector' \
+		dm explain "$table" 6 --sectors=0
 	diff - <("$riser" dm explain "$table" 6 discard --sectors=30) <<-END
 		6 +16 striped -> mem:1M sector 4 *
 		6 +14 striped -> mem:2M sector 10 *

@@ -61,8 +61,13 @@ static int load(struct cli *c, struct riser_dm **d, const char *table)
 		return cli_fail_err(c, rc);
 	rc = riser_dm_load(*d, c->x, table, &where, &c->err);
 	if (rc && where.line) {
+		int code = rc == -EINVAL ? CLI_FAILED : cli_exit_of(rc);
+
+		if (c->format == FORMAT_JSON)
+			return cli_fail(c, code, "line %u, column %u: %s", where.line, where.column,
+					c->err.text);
 		dm_print_where(stderr, table, &where, c->err.text);
-		return rc == -EINVAL ? CLI_FAILED : cli_exit_of(rc);
+		return code;
 	}
 	if (!rc)
 		rc = riser_dm_resume(*d, c->x, UINT64_MAX, &c->err);
@@ -97,6 +102,8 @@ static int run(struct cli *c)
 
 	if (rc)
 		return rc;
+	if (!a.sectors)
+		return cli_fail(c, CLI_USAGE, "--sectors=0: an I/O has at least one sector");
 	if (riser_parse_u64(c->arg[1], &sector))
 		return cli_fail(c, CLI_USAGE, "'%s' is no sector", c->arg[1]);
 	while (c->arg[2] && ops[op] && strcmp(ops[op], c->arg[2]))
