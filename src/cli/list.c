@@ -118,8 +118,9 @@ static void print_function(struct riser_host *h, const struct riser_host_pci *p)
 	if (p->iommu_group >= 0)
 		snprintf(group, sizeof(group), "%d", p->iommu_group);
 	riser_host_disks(h, p->bdf, disks, sizeof(disks));
-	printf("  %-13s %-11s %04x:%04x  driver %-10s IOMMU group %-4s %s", p->bdf, p->kind,
-	       p->vendor, p->device, *p->driver ? p->driver : "-", group, disks);
+	printf("  %-13s %-11s %04x:%04x  driver %-10s IOMMU group %-*s%s%s", p->bdf, p->kind,
+	       p->vendor, p->device, *p->driver ? p->driver : "-", *disks ? 4 : 0, group,
+	       *disks ? " " : "", disks);
 	if (p->numa_node >= 0)
 		printf(" (NUMA node %d)", p->numa_node);
 	printf("\n");

@@ -117,7 +117,10 @@ static void report(struct cli *c, struct riser_host *h, struct json *j)
 			json_object(j, NULL);
 			json_str(j, "address", f.bdf);
 			json_str(j, "driver", *f.driver ? f.driver : NULL);
-			json_str(j, "disks", disks);
+			json_array(j, "disks");
+			for (char *word = strtok(disks, " "); word; word = strtok(NULL, " "))
+				json_str(j, NULL, word);
+			json_end(j);
 			json_end(j);
 			continue;
 		}
@@ -153,7 +156,7 @@ int machine_run(struct cli *c, struct riser_host *h, struct riser_host_plan *p, 
 		report(c, h, &j);
 		json_end(&j);
 		json_end(&j);
-	} else if (dry_run) {
+	} else if (dry_run && riser_host_plan_step(p, 0)) {
 		printf("not done (--dry-run)\n");
 	} else {
 		report(c, h, NULL);
