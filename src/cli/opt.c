@@ -289,7 +289,7 @@ int cli_parse(struct cli *c, void *values)
 		c->format = FORMAT_JSON;
 	if (c->common.raw)
 		c->format = FORMAT_BINARY;
-	if (c->cmd->flags & CMD_COMMAND && (!c->command || !*c->command) && !surplus)
+	if (c->cmd->flags & CMD_COMMAND && (!c->command || !*c->command))
 		return cli_fail(c, CLI_USAGE,
 				"missing program: riser %s [OPTION…] -- CMD [ARGUMENT…]", c->verb);
 	return check_args(c, given, surplus);

@@ -236,7 +236,7 @@ try 'what fails is told' nothing_came_of_it
 refuses 2 'riser run: missing --give-back BDF: the function to give back' run -- true
 refuses 2 'riser run: missing program: riser run * -- CMD *' run --give-back $nvme
 refuses 2 'riser run: missing program: *' run --give-back $nvme --
-refuses 2 "riser run: unexpected argument 'true'" run --give-back $nvme true
+refuses 2 'riser run: missing program: riser run * -- CMD *' run --give-back $nvme true
 refuses 2 "riser run: there is no user 'nobody-at-all'" \
 	run --give-back $nvme --user nobody-at-all -- true
 refuses 4 'riser run: *0000:09:00.0*' run --give-back 0000:09:00.0 -- true
