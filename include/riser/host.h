@@ -132,10 +132,11 @@ RISER_API unsigned riser_host_disks(struct riser_host *h, const char *bdf, char 
  * @RISER_HOST_MOUNTED: a file system on it is mounted
  * @RISER_HOST_ROOT: and it is the system's root
  * @RISER_HOST_SWAP: the kernel swaps there
- * @RISER_HOST_HELD: another block device (LVM, dm, md, bcache) lies on it
+ * @RISER_HOST_HELD: another block device (LVM, dm, md, bcache, loop) lies on it
  * @RISER_HOST_EXCLUSIVE: something of the kernel's or of a program's claimed it alone
  * @RISER_HOST_OPEN: a process has it open
  * @RISER_HOST_NET: its network interface is up
+ * @RISER_HOST_UNSEEN: nobody can say: not all of it could be looked at
  */
 enum riser_host_use_kind {
 	RISER_HOST_MOUNTED,
@@ -145,6 +146,7 @@ enum riser_host_use_kind {
 	RISER_HOST_EXCLUSIVE,
 	RISER_HOST_OPEN,
 	RISER_HOST_NET,
+	RISER_HOST_UNSEEN,
 };
 
 /**

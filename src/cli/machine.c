@@ -49,6 +49,8 @@ void machine_remedy(const struct riser_host_use *u, char *buf, size_t len)
 				 u->by);
 		else if (!strncmp(u->by, "md", 2))
 			snprintf(buf, len, "mdadm --stop /dev/%s", u->by);
+		else if (!strncmp(u->by, "loop", 4))
+			snprintf(buf, len, "losetup -d /dev/%s", u->by);
 		else
 			snprintf(buf, len, "stop %s", u->by);
 		break;
@@ -60,6 +62,9 @@ void machine_remedy(const struct riser_host_use *u, char *buf, size_t len)
 		break;
 	case RISER_HOST_NET:
 		snprintf(buf, len, "ip link set %s down", device);
+		break;
+	case RISER_HOST_UNSEEN:
+		snprintf(buf, len, "look at it as root, and with more descriptors (ulimit -n)");
 		break;
 	}
 }

@@ -19,16 +19,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_MAX 128
+#define NAMES_MAX 1024
 #define NAME_MAX_ 40
 #define DEPTH_MAX 8 /* of holders of holders */
 #define SYS_BLOCK "/sys/class/block"
 
+/**
+ * struct names - of devices, as in /dev
+ * @file: what lies there, by which it is known under other names, as in containers
+ * @unseen: there may be more
+ */
 struct names {
 	char name[NAMES_MAX][NAME_MAX_];
+	struct {
+		mode_t type;
+		dev_t number;
+	} file[NAMES_MAX];
 	unsigned n;
+	bool unseen;
 };
 
 struct look {
@@ -42,8 +53,10 @@ static void add_name(struct names *l, const char *name)
 	for (unsigned i = 0; i < l->n; i++)
 		if (!strcmp(l->name[i], name))
 			return;
-	if (l->n < NAMES_MAX)
-		snprintf(l->name[l->n++], NAME_MAX_, "%.39s", name);
+	if (l->n < NAMES_MAX && strlen(name) < NAME_MAX_)
+		snprintf(l->name[l->n++], NAME_MAX_, "%s", name);
+	else
+		l->unseen = true;
 }
 
 /* The head of the namespace that a path belongs to: nvme0c1n1 gives nvme0n1. Return: is it one? */
@@ -66,6 +79,7 @@ static void names_below(const struct riser_host *h, const char *class, const cha
 	DIR *dir = opendir(host_path(h, path, "%s", class));
 	struct dirent *e;
 
+	l->unseen |= !dir && errno != ENOENT;
 	snprintf(part, sizeof(part), "/%s/", folder);
 	while (dir && (e = readdir(dir))) {
 		host_path(h, path, "%s/%s", class, e->d_name);
@@ -227,9 +241,42 @@ static bool is_claimed(const struct riser_host *h, const char *name)
 	return fd < 0 && errno == EBUSY;
 }
 
+static void look_at_block(struct look *k, const char *name, const char *device, unsigned depth);
+
+static void look_at_holder(struct look *k, const char *holder, const char *device, unsigned depth)
+{
+	char held[sizeof(((struct riser_host_use *)0)->device)], label[HOST_LINE];
+
+	if (host_line(k->h, label, sizeof(label), SYS_BLOCK "/%s/dm/name", holder))
+		snprintf(held, sizeof(held), "%.32s (%.40s)", holder, label);
+	else
+		snprintf(held, sizeof(held), "%.40s", holder);
+	add_use(k, RISER_HOST_HELD, 0, device, "%s", held);
+	snprintf(label, sizeof(label), "%s, %s", device, held);
+	if (depth < DEPTH_MAX)
+		look_at_block(k, holder, label, depth + 1);
+}
+
+/* Loop devices open what they lie on as a file: no holder, and no claim. */
+static void look_at_loops(struct look *k, const char *name, const char *device, unsigned depth)
+{
+	char path[PATH_MAX], file[HOST_LINE];
+	DIR *dir = opendir(host_path(k->h, path, SYS_BLOCK));
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (!strncmp(e->d_name, "loop", 4) &&
+		    host_line(k->h, file, sizeof(file), SYS_BLOCK "/%s/loop/backing_file",
+			      e->d_name) &&
+		    leads_to(k->h, file, name))
+			look_at_holder(k, e->d_name, device, depth);
+	if (dir)
+		closedir(dir);
+}
+
 static void look_at_block(struct look *k, const char *name, const char *device, unsigned depth)
 {
-	char path[PATH_MAX], held[sizeof(((struct riser_host_use *)0)->device)], label[HOST_LINE];
+	char path[PATH_MAX];
 	unsigned before = k->n;
 	struct dirent *e;
 	DIR *dir;
@@ -238,22 +285,46 @@ static void look_at_block(struct look *k, const char *name, const char *device, 
 	look_at_mounts(k, "/proc/1/mountinfo", name, device);
 	look_at_swaps(k, name, device);
 	dir = opendir(host_path(k->h, path, SYS_BLOCK "/%s/holders", name));
-	while (dir && (e = readdir(dir))) {
-		if (*e->d_name == '.')
-			continue;
-		if (host_line(k->h, label, sizeof(label), SYS_BLOCK "/%s/dm/name", e->d_name))
-			snprintf(held, sizeof(held), "%.32s (%.40s)", e->d_name, label);
-		else
-			snprintf(held, sizeof(held), "%.40s", e->d_name);
-		add_use(k, RISER_HOST_HELD, 0, device, "%s", held);
-		snprintf(label, sizeof(label), "%s, %s", device, held);
-		if (depth < DEPTH_MAX)
-			look_at_block(k, e->d_name, label, depth + 1);
-	}
+	while (dir && (e = readdir(dir)))
+		if (*e->d_name != '.')
+			look_at_holder(k, e->d_name, device, depth);
 	if (dir)
 		closedir(dir);
+	look_at_loops(k, name, device, depth);
 	if (k->n == before && is_claimed(k->h, name))
 		add_use(k, RISER_HOST_EXCLUSIVE, 0, device, "%s", "");
+}
+
+static void find_files(const struct riser_host *h, struct names *l)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		if (stat(host_path(h, path, "/dev/%s", l->name[i]), &st) ||
+		    !(S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
+			continue;
+		l->file[i].type = st.st_mode & S_IFMT;
+		l->file[i].number = st.st_rdev;
+	}
+}
+
+/* Which of the names is it that a process has open as @to? Or NULL. */
+static const char *name_of(const struct names *l, int dir, const char *fd, const char *to)
+{
+	struct stat st;
+
+	/* Elsewhere a look could wait for a server that is gone. */
+	if (strncmp(to, "/dev/", 5))
+		return NULL;
+	if (fstatat(dir, fd, &st, 0))
+		memset(&st, 0, sizeof(st));
+	for (unsigned i = 0; i < l->n; i++)
+		if (!strcmp(to + 5, l->name[i]) ||
+		    (l->file[i].type && l->file[i].type == (st.st_mode & S_IFMT) &&
+		     l->file[i].number == st.st_rdev))
+			return l->name[i];
+	return NULL;
 }
 
 /* The files that one process has open, in /dev or, as sysfs: has, the function's own. */
@@ -265,12 +336,10 @@ static void look_at_process(struct look *k, int pid, const char *config, const s
 
 	while (dir && (e = readdir(dir))) {
 		ssize_t n = readlinkat(dirfd(dir), e->d_name, to, sizeof(to) - 1);
-		const char *what = NULL;
+		const char *what;
 
 		to[n < 0 ? 0 : n] = 0;
-		for (unsigned i = 0; i < files->n; i++)
-			if (!strncmp(to, "/dev/", 5) && !strcmp(to + 5, files->name[i]))
-				what = files->name[i];
+		what = name_of(files, dirfd(dir), e->d_name, to);
 		if (*config && !strcmp(to, config))
 			what = "config space";
 		if (!what)
@@ -316,7 +385,7 @@ static void look_at_net(struct look *k, const char *bdf)
 	free(l);
 }
 
-/* Character devices that lead to the function: nvme0, ng0n1, the files of VFIO. */
+/* Character devices that lead to the function: nvme0, ng0n1, uio0, the files of VFIO. */
 static void add_files(const struct riser_host *h, const char *bdf, struct names *l)
 {
 	char name[NAME_MAX_], node[PCI_NAME_LEN];
@@ -324,6 +393,7 @@ static void add_files(const struct riser_host *h, const char *bdf, struct names 
 
 	names_below(h, "/sys/class/nvme", bdf, l);
 	names_below(h, "/sys/class/nvme-generic", bdf, l);
+	names_below(h, "/sys/class/uio", bdf, l);
 	host_look(h, bdf, &p);
 	if (p.iommu_group < 0 || strncmp(p.driver, "vfio", 4))
 		return;
@@ -341,14 +411,19 @@ unsigned riser_host_uses(struct riser_host *h, const char *bdf, struct riser_hos
 	struct look k = { .h = h, .out = out, .max = max };
 	struct names *l = calloc(1, sizeof(*l));
 
-	if (!l)
-		return 0;
+	if (!l) {
+		add_use(&k, RISER_HOST_UNSEEN, 0, bdf, "%s", "");
+		return k.n;
+	}
 	block_names(h, bdf, l);
 	for (unsigned i = 0; i < l->n; i++)
 		look_at_block(&k, l->name[i], l->name[i], 0);
 	look_at_net(&k, bdf);
 	add_files(h, bdf, l);
+	find_files(h, l);
 	look_at_processes(&k, bdf, l);
+	if (l->unseen)
+		add_use(&k, RISER_HOST_UNSEEN, 0, bdf, "%s", "");
 	free(l);
 	return k.n;
 }
@@ -377,6 +452,9 @@ char *riser_host_use_text(const struct riser_host_use *u, char *buf, size_t len)
 		break;
 	case RISER_HOST_NET:
 		snprintf(buf, len, "the network interface %s is up", u->device);
+		break;
+	case RISER_HOST_UNSEEN:
+		snprintf(buf, len, "not all that %s has could be looked at", u->device);
 		break;
 	}
 	return buf;

@@ -173,6 +173,54 @@ opened()
 	stays $nvme "$nvme is in use: nvme0n1 is open in process 4242 (qemu)"
 }
 
+# By another name, as in a container, which has the same number.
+opened_elsewhere()
+{
+	fresh
+	ln -s /dev/zero "$tree/dev/nvme0n1"
+	ln -s /dev/full "$tree/proc/4242/fd/6"
+	says 0 '' unbind $nvme
+	says 0 '' restore $nvme
+	ln -s /dev/./zero "$tree/proc/4242/fd/7"
+	stays $nvme "$nvme is in use: nvme0n1 is open in process 4242 (qemu)"
+}
+
+# A loop device is no holder, and claims nothing.
+loop()
+{
+	fresh
+	mkdir -p "$tree/sys/class/block/loop3/loop" "$tree/sys/class/block/loop4/loop"
+	echo /home/file >"$tree/sys/class/block/loop4/loop/backing_file"
+	echo /dev/nvme0n1p2 >"$tree/sys/class/block/loop3/loop/backing_file"
+	echo 7:3 >"$tree/sys/class/block/loop3/dev"
+	mounts '30 22 7:3 / /mnt rw - ext4 /dev/loop3 rw'
+	stays $nvme "$nvme is in use: nvme0n1p2 is held by loop3, and 1 use more"
+	says 1 '' doctor $nvme
+	grep -q 'remedy: losetup -d /dev/loop3' out
+}
+
+# Another driver of user space has it, which came by uio.
+uio()
+{
+	fresh
+	mkdir -p "$tree/sys/devices/pci0000:00/$nvme/uio/uio5" "$tree/sys/class/uio"
+	ln -s "$tree/sys/devices/pci0000:00/$nvme/uio/uio5" "$tree/sys/class/uio/uio5"
+	ln -s /dev/uio5 "$tree/proc/4242/fd/7"
+	stays $nvme "$nvme is in use: uio5 is open in process 4242 (qemu)"
+}
+
+# What cannot be seen whole is not taken to be unused.
+unseen()
+{
+	fresh
+	python3 - "$tree/sys/class/block" <<-END
+		import os, sys
+		for i in range(3, 1100):
+		    os.symlink("nvme0n1p1", f"{sys.argv[1]}/nvme0n1p{i}")
+	END
+	stays $nvme "$nvme is in use: not all that $nvme has could be looked at"
+}
+
 net_up()
 {
 	fresh
@@ -306,6 +354,10 @@ try 'what carries the root stays' root
 try 'what is swapped on stays' swap
 try 'a namespace of several paths stays when its head is mounted' head_mounted
 try 'what a process has open stays' opened
+try 'what a process has open by another name stays' opened_elsewhere
+try 'what a loop device lies on stays' loop
+try 'what a driver in user space has open stays' uio
+try 'what cannot be seen whole stays' unseen
 try 'a network interface that is up stays' net_up
 try 'restore waits for no process' restore_in_use
 try 'a driver that does not take it: all is taken back' deaf_driver
