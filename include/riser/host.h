@@ -191,11 +191,11 @@ RISER_API char *riser_host_use_text(const struct riser_host_use *use, char *buf,
 
 /**
  * struct riser_host_step - one step of a plan
- * @what: "load" a module, "write" a value, "expect" a driver, "record" and "forget" the former
- *	driver, "reset" the function, "own" a file, "create" or "remove" one, "link" one to another,
- *	"wait" for a function's block devices
- * @path: the file that is written, created, removed; the function of "expect" and "wait"; the
- *	module of "load"
+ * @what: "load" a module, see that a function is "unused", "write" a value, "expect" a driver,
+ *	"record" the former driver, "reset" the function, "own" a file, "create" or "remove" one,
+ *	"link" one to another, "wait" for a function's block devices
+ * @path: the file that is written, created, removed; the function of "unused", "expect" and
+ *	"wait"; the module of "load"
  * @value: what is written there, or expected; may be ""
  */
 struct riser_host_step {

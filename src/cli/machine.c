@@ -75,6 +75,8 @@ static void print_step(const struct riser_host_step *s)
 
 	if (!strcmp(what, "load"))
 		printf("  load the module %s, if it is not there\n", s->path);
+	else if (!strcmp(what, "unused"))
+		printf("  see that nobody uses %s\n", s->path);
 	else if (!strcmp(what, "write"))
 		printf("  write %s to %s\n", value, s->path);
 	else if (!strcmp(what, "expect"))

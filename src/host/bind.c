@@ -45,17 +45,17 @@ static void read_record(const struct riser_host *h, const char *bdf, struct reco
 		memset(r, 0, sizeof(*r));
 }
 
-static int check_unused(struct riser_host *h, const struct riser_host_pci *p, struct riser_err *err)
+int plan_check_unused(struct riser_host *h, const char *bdf, struct riser_err *err)
 {
 	struct riser_host_use use[USES_MAX];
 	char text[HOST_LINE], more[32] = "";
-	unsigned n = riser_host_uses(h, p->bdf, use, USES_MAX);
+	unsigned n = riser_host_uses(h, bdf, use, USES_MAX);
 
 	if (!n)
 		return 0;
 	if (n > 1)
 		snprintf(more, sizeof(more), ", and %u use%s more", n - 1, n > 2 ? "s" : "");
-	return err_set(err, -EBUSY, "%s is in use: %s%s", p->bdf,
+	return err_set(err, -EBUSY, "%s is in use: %s%s", bdf,
 		       riser_host_use_text(&use[0], text, sizeof(text)), more);
 }
 
@@ -107,6 +107,8 @@ static void add_leave(struct riser_host_plan *p, unsigned dev, const char *drive
 
 	if (!*driver)
 		return;
+	/* Again: since the plan was made, it may have been mounted, or opened. */
+	plan_add(p, STEP_UNUSED, dev, "", "%s", bdf);
 	plan_add(p, STEP_WRITE, dev, bdf, HOST_DRIVERS "/%s/unbind", driver);
 	plan_add(p, STEP_EXPECT, dev, "", "%s", bdf);
 }
@@ -219,7 +221,7 @@ int riser_host_plan_bind(struct riser_host *h, const char *const *bdf, unsigned 
 	p->takes_back = true;
 	for (unsigned i = 0; !rc && i < n; i++) {
 		if (strcmp(p->was[i].driver, HOST_VFIO))
-			rc = check_unused(h, &p->was[i], err);
+			rc = plan_check_unused(h, p->was[i].bdf, err);
 		if (!rc)
 			rc = check_group(p, &p->was[i], err);
 	}
@@ -253,7 +255,7 @@ int riser_host_plan_unbind(struct riser_host *h, const char *const *bdf, unsigne
 	for (unsigned i = 0; i < n; i++) {
 		const struct riser_host_pci *f = &p->was[i];
 
-		rc = check_unused(h, f, err);
+		rc = plan_check_unused(h, f->bdf, err);
 		if (rc) {
 			riser_host_plan_free(p);
 			return rc;
@@ -349,7 +351,7 @@ int riser_host_plan_restore(struct riser_host *h, const char *const *bdf, unsign
 		struct record r;
 
 		if (ours)
-			rc = check_unused(h, f, err);
+			rc = plan_check_unused(h, f->bdf, err);
 		if (rc) {
 			riser_host_plan_free(p);
 			return rc;

@@ -20,7 +20,7 @@ static const char *const kinds[] = {
 	[STEP_LOAD] = "load",     [STEP_WRITE] = "write",   [STEP_EXPECT] = "expect",
 	[STEP_RECORD] = "record", [STEP_RESET] = "reset",   [STEP_OWN] = "own",
 	[STEP_CREATE] = "create", [STEP_REMOVE] = "remove", [STEP_LINK] = "link",
-	[STEP_WAIT] = "wait",
+	[STEP_WAIT] = "wait",     [STEP_UNUSED] = "unused",
 };
 
 int plan_new(struct riser_host *h, const char *const *bdf, unsigned n, struct riser_host_plan **out,
@@ -248,6 +248,8 @@ static int run_step(struct riser_host_plan *p, struct step *s, struct riser_err 
 	switch (s->kind) {
 	case STEP_LOAD:
 		return run_load(p->h, s, err);
+	case STEP_UNUSED:
+		return plan_check_unused(p->h, bdf, err);
 	case STEP_EXPECT:
 		return run_expect(p->h, bdf, s, err);
 	case STEP_WRITE:

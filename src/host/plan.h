@@ -14,6 +14,7 @@
 
 enum step_kind {
 	STEP_LOAD,
+	STEP_UNUSED,
 	STEP_WRITE,
 	STEP_EXPECT,
 	STEP_RECORD,
@@ -66,7 +67,9 @@ struct step *plan_add(struct riser_host_plan *p, enum step_kind kind, unsigned d
 		      const char *value, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* bind.c: steps that end with @driver ("": none; NULL: the kernel's choice) and @override. */
+/* bind.c: is nobody using it? Return: 0 or -EBUSY. */
+int plan_check_unused(struct riser_host *h, const char *bdf, struct riser_err *err);
+/* Steps that end with @driver ("": none; NULL: the kernel's choice) and @override. */
 void plan_add_return(struct riser_host_plan *p, unsigned dev, const char *driver,
 		     const char *override);
 

@@ -38,7 +38,7 @@ bind_and_restore()
 dry_run()
 {
 	fresh
-	gives "['load', 'load', 'record', 'write', 'expect', 'write', 'write', 'expect'] False nvme" \
+	gives "['load', 'load', 'record', 'unused', 'write', 'expect', 'write', 'write', 'expect'] False nvme" \
 		'[s["do"] for s in j["plan"]], j["run"], j["functions"][0]["driver"]' \
 		bind $nvme --dry-run --json 2>&1 || true
 	says 0 '' bind $nvme --dry-run
@@ -140,6 +140,19 @@ mounted_by_name()
 	ln -s ../nvme0n1p2 "$tree/dev/disk/data"
 	mounts '30 22 0:45 /sub /srv rw shared:1 - btrfs /dev/disk/data rw'
 	stays $nvme "$nvme is in use: nvme0n1p2 is mounted on /srv"
+}
+
+# Mounted between the look that the plan begins with and the moment that it is taken away.
+mounted_meanwhile()
+{
+	fresh
+	# shellcheck disable=SC2016
+	echo 'echo "30 22 259:9 / /late rw - ext4 /dev/nvme0n1p1 rw" >>"$RISER_HOST_ROOT/proc/self/mountinfo"' \
+		>"$tree/on-load"
+	says 4 "riser bind: $nvme is in use: nvme0n1p1 is mounted on /late" bind $nvme
+	driver_is $nvme nvme
+	override_is $nvme '(null)'
+	nothing_left
 }
 
 root()
@@ -350,6 +363,7 @@ try 'restore clears an override that was left' leftover_override
 try 'a group is bound together or not at all' several_at_once
 try 'what is mounted stays' mounted
 try 'what is mounted by name stays' mounted_by_name
+try 'what is mounted meanwhile stays' mounted_meanwhile
 try 'what carries the root stays' root
 try 'what is swapped on stays' swap
 try 'a namespace of several paths stays when its head is mounted' head_mounted

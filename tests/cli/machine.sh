@@ -38,6 +38,7 @@ cat >bin/modprobe <<-END
 	#!/bin/sh
 	[ "\$1" != -q ] || shift
 	[ ! -e "$tree/no-modules" ] || exit 1
+	[ ! -e "$tree/on-load" ] || . "$tree/on-load"
 	echo "load \$1" >"$tree/ctl"
 END
 chmod +x bin/modprobe
