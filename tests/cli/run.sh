@@ -95,10 +95,10 @@ signals_are_passed_on()
 {
 	local signal
 
-	for signal in TERM INT HUP USR1; do
+	for signal in TERM INT; do
 		fresh
 		# shellcheck disable=SC2016
-		supervise bash -c 'trap "exit 9" TERM INT HUP USR1; sleep 1000 & wait'
+		supervise bash -c 'trap "exit 9" TERM INT; sleep 1000 & wait'
 		sleep 0.3
 		kill -$signal $supervisor
 		supervised 9
@@ -161,13 +161,13 @@ leaves_something_behind()
 	export -f has_open
 	export tree
 	# shellcheck disable=SC2016
-	ends 5 --grace 4 -- bash -c '
+	ends 5 --grace 2 -- bash -c '
 		(trap "" TERM; while :; do sleep 0.1; done) &
 		echo $! >pid
 		has_open $!
 		(while [ -d "/proc/$(cat pid)" ]; do sleep 0.1; done; rm -r "$tree/proc/$(cat pid)") &
 		exit 5'
-	grep -q "vfio/7 is open in process $(cat pid) (stray): waiting 4 seconds at the most" err
+	grep -q "vfio/7 is open in process $(cat pid) (stray): waiting 2 seconds at the most" err
 	[ ! -d "/proc/$(cat pid)" ]
 	back $nvme
 }

@@ -15,10 +15,10 @@ driver()
 	basename "$(readlink "/sys/bus/pci/devices/$n0/driver")"
 }
 
-# The kernel's view of the first 16 MiB, from the device itself.
+# The kernel's view of the first 4 MiB, from the device itself.
 lower_sum()
 {
-	dd if="$(disk n0)" bs=1M count=16 iflag=direct status=none | md5sum
+	dd if="$(disk n0)" bs=1M count=4 iflag=direct status=none | md5sum
 }
 
 # back: the kernel has it, nothing is left, and the data is as it was
@@ -59,24 +59,23 @@ as_another_user()
 	back
 }
 
-# writer: in the background; its supervisor is $!, its own pid in $scratch/pid, and it has written
-# for some time when this returns
+# writer: in the background; $supervisor supervises it, its own pid is in $scratch/pid, and it has
+# written for some time when this returns
 writer()
 {
 	local _
 
-	rm -f "$scratch/pid" "$scratch/written"
+	rm -f "$scratch/pid"
 	# shellcheck disable=SC2016
 	riser run --give-back "$n0" -- sh -c '
 		head -c 1M /dev/urandom >"$1/data"
 		riser write "$2" <"$1/data" --yes-destroy-data || exit 1
-		riser flush "$2" --yes-destroy-data || exit 1
 		echo $$ >"$1/pid"
 		exec riser bench "$3" --rw=randwrite --iodepth=32 --runtime=300 --yes-destroy-data' \
 		- "$scratch" "$upper" "table:0 $((half - 2048)) linear pci:$n0 $((half + 2048))" \
 		>"$scratch/writer" 2>&1 &
 	supervisor=$!
-	until_true test -s "$scratch/pid"
+	until_true test -s "$scratch/pid" || { cat "$scratch/writer"; return 1; }
 	until_true grep -qs '^bench\|^riser' "/proc/$(cat "$scratch/pid")/comm"
 	sleep "0.$((RANDOM % 9 + 1))"
 	[ "$(driver)" = vfio-pci ]
@@ -100,6 +99,7 @@ killed()
 		[ $status = 137 ] || { cat "$scratch/writer"; echo "round $i: status $status"; return 1; }
 		back
 		durable
+		echo "# $((i + 1)) of $rounds" >&3 # who runs this waits only so long without a word
 	done
 }
 
@@ -115,11 +115,23 @@ signals_are_passed_on()
 	durable
 }
 
-# What is left of the program has the device open; the program is killed by the kernel.
+# Within 64 MiB: the kernel kills what wants more. What is left of the program has the device open.
 out_of_memory()
 {
-	ends 137 -- sh -c "riser bench '$upper' --runtime=300 >/dev/null & tail /dev/zero; exit \$?"
-	dmesg | grep -q 'Out of memory: Killed process [0-9]* (tail)'
+	local group=/sys/fs/cgroup
+
+	mkdir -p $group
+	mount -t cgroup2 none $group
+	echo +memory >$group/cgroup.subtree_control
+	mkdir $group/small
+	echo 64M >$group/small/memory.max
+	# shellcheck disable=SC2016
+	ends 137 -- sh -c '
+		echo $$ >"$1/cgroup.procs"
+		riser bench "$2" --rw=randread --runtime=300 >/dev/null &
+		sleep 1
+		tail /dev/zero' - $group/small "$upper"
+	dmesg | grep -q 'Memory cgroup out of memory: Killed process [0-9]* (tail)'
 	back
 }
 
@@ -145,7 +157,7 @@ supervised()
 	said=$(riser restore "$n0" 2>&1) || status=$?
 	echo "$said"
 	[ $status = 4 ] && [[ $said == *"supervised by riser run, pid $supervisor (sh)"* ]]
-	kill -INT $supervisor
+	kill -TERM $supervisor
 	wait $supervisor || true
 	back
 }
@@ -167,7 +179,7 @@ held_by_others()
 	back
 }
 
-head -c 16M /dev/urandom | dd of="$(disk n0)" bs=1M iflag=fullblock oflag=direct status=none
+head -c 4M /dev/urandom | dd of="$(disk n0)" bs=1M iflag=fullblock oflag=direct status=none
 sum=$(lower_sum)
 try 'a program that ends' by_itself
 try "as another user" as_another_user
