@@ -253,20 +253,23 @@ static void check_memlock(struct report *r)
 
 	if (getrlimit(RLIMIT_MEMLOCK, &lim))
 		return;
-	if (lim.rlim_cur == RLIM_INFINITY) {
-		add(r, LEVEL_OK, "memlock", "unlimited");
-		return;
-	}
 	riser_format_size(lim.rlim_cur, size, sizeof(size));
-	if (geteuid() == 0 || lim.rlim_cur >= MEMLOCK_WANTS)
-		add(r, LEVEL_OK, "memlock", "%s%s", size,
-		    geteuid() == 0 ? ", which does not bind root" : "");
-	else
+	if (lim.rlim_cur == RLIM_INFINITY)
+		snprintf(size, sizeof(size), "unlimited");
+	if (!r->uid) {
+		add(r, LEVEL_OK, "memlock", "%s, which does not bind root", size);
+	} else if (r->uid != geteuid()) {
+		add(r, LEVEL_NOTE, "memlock", "%s for who asks; for %s it shows when %s asks", size,
+		    r->user, r->user);
+	} else if (lim.rlim_cur >= MEMLOCK_WANTS) {
+		add(r, LEVEL_OK, "memlock", "%s", size);
+	} else {
 		remedy(add(r, r->wanted, "memlock", "only %s may be locked for devices", size),
 		       "as root: echo '%s - memlock unlimited' >/etc/security/limits.d/riser.conf, "
 		       "and log in again; in a service of systemd LimitMEMLOCK=infinity; for this "
 		       "shell alone: sudo prlimit --pid $$ --memlock=unlimited",
 		       r->user);
+	}
 }
 
 static void check_hugepages(struct report *r)

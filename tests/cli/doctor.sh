@@ -213,6 +213,15 @@ memlock_low()
 	END
 }
 
+# What binds who asks says nothing of another, and nothing binds root.
+memlock_of_others()
+{
+	ready_machine
+	ulimit -Sl 64
+	finds note memlock '64 KiB for who asks; for nobody it shows when nobody asks' --user nobody
+	finds ok memlock '64 KiB, which does not bind root' --user root
+}
+
 # reserved N FREE
 reserved()
 {
@@ -265,6 +274,7 @@ try 'an override was left' override_left
 try "VFIO's file is another's" file_of_root
 try 'who uses it' in_use
 try 'too little memory may be locked' memlock_low
+try 'how much memory another may lock is not known' memlock_of_others
 try 'huge pages, short or left over' hugepages_noted
 try 'huge pages are reserved' hugepages
 fresh
