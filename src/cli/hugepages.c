@@ -56,8 +56,28 @@ static bool find_mount(char *at, size_t len)
 	return *at;
 }
 
+/* How many pages more the memory that programs could still get would make. */
+static uint64_t room_for(uint64_t size)
+{
+	char path[PATH_MAX], *line = NULL;
+	uint64_t kib, pages = UINT64_MAX;
+	size_t room = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/proc/meminfo", machine_root());
+	f = fopen(path, "re");
+	while (f && getline(&line, &room, f) > 0)
+		if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
+			pages = kib / (size / KiB);
+	free(line);
+	if (f)
+		fclose(f);
+	return pages;
+}
+
 static int reserve(struct cli *c, const struct args *a, struct pages *g)
 {
+	uint64_t more;
 	char folder[96], file[128], value[24];
 	int rc;
 
@@ -70,6 +90,14 @@ static int reserve(struct cli *c, const struct args *a, struct pages *g)
 				a->size / KiB);
 	snprintf(file, sizeof(file), "%s/nr_hugepages", folder);
 	snprintf(value, sizeof(value), "%" PRIu64, g->wanted);
+	/* The kernel would take it from whatever runs, down to the last page, for a long time. */
+	more = room_for(a->size);
+	sysfs_number(&g->got, "%s", file);
+	if (g->wanted > g->got && g->wanted - g->got > more)
+		return cli_fail(c, CLI_FAILED,
+				"there is memory for %" PRIu64 " huge pages of %" PRIu64
+				" KiB more, and %" PRIu64 " are wanted",
+				more, a->size / KiB, g->wanted - g->got);
 	rc = sysfs_write(file, value);
 	if (rc == -EACCES || rc == -EPERM)
 		return cli_fail(c, CLI_PERMISSION,

@@ -260,6 +260,9 @@ hugepages()
 	ln -sf /dev/null "$tree/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 	says 1 'riser hugepages: 0 of 64 pages could be had: memory is short or in pieces; *' \
 		hugepages 64
+	echo 'MemAvailable:     131071 kB' >"$tree/proc/meminfo"
+	says 1 'riser hugepages: there is memory for 63 huge pages of 2048 KiB more, and 64 are wanted' \
+		hugepages 64
 	says 1 'riser hugepages: this machine has no huge pages of 1048576 KiB: *' \
 		hugepages 4 --size 1G
 }
