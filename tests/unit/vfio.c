@@ -299,7 +299,7 @@ TEST(iova_base_steers)
 	pci_close(d);
 	SUB(refused("pci:" A "?iova-base=0xfee00000", -EINVAL,
 		    "iova-base=0xfee00000 is no address of the IOMMU's pages (4096 bytes) between "
-		    "0 and 0x7fffffffff"));
+		    "0 and 0x7fffffffff, or is reserved"));
 	SUB(refused("pci:" A "?iova-base=0x8000000000", -EINVAL, "iova-base"));
 	SUB(refused("pci:" A "?iova-base=100", -EINVAL, "iova-base"));
 	SUB(refused("pci:" A "?iova-base=lots", -EINVAL, "iova-base"));

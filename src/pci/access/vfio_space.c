@@ -283,7 +283,7 @@ static int set_base(struct vfio_space *s, const struct vfio_dev *v, uint64_t bas
 	return err_set(
 		err, -EINVAL,
 		"%s: iova-base=%#llx is no address of the IOMMU's pages (%llu bytes) between "
-		"%#llx and %#llx",
+		"%#llx and %#llx, or is reserved",
 		v->bdf, (unsigned long long)base, (unsigned long long)page,
 		s->nranges ? (unsigned long long)s->ranges[0].first : 0,
 		s->nranges ? (unsigned long long)s->ranges[s->nranges - 1].last : 0);
