@@ -4,6 +4,7 @@
 #include "cli/json.h"
 #include <errno.h>
 #include <riser/util.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,23 @@ static void report(struct cli *c, struct riser_host *h, struct json *j)
 	}
 }
 
+/* Half a plan is worse than none or all of it: who is told to end meanwhile ends afterwards. */
+static int run_whole(struct riser_host_plan *p, struct riser_err *err)
+{
+	sigset_t later, before;
+	int rc;
+
+	sigemptyset(&later);
+	sigaddset(&later, SIGINT);
+	sigaddset(&later, SIGTERM);
+	sigaddset(&later, SIGHUP);
+	sigaddset(&later, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &later, &before);
+	rc = riser_host_plan_run(p, err);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
 int machine_run(struct cli *c, struct riser_host *h, struct riser_host_plan *p, bool dry_run)
 {
 	bool in_json = c->format == FORMAT_JSON;
@@ -151,7 +169,7 @@ int machine_run(struct cli *c, struct riser_host *h, struct riser_host_plan *p, 
 	if (!in_json && !riser_host_plan_step(p, 0))
 		printf("  nothing is to be done\n");
 	if (!dry_run)
-		rc = riser_host_plan_run(p, &c->err);
+		rc = run_whole(p, &c->err);
 	if (rc) {
 		rc = cli_fail_err(c, rc);
 	} else if (in_json) {

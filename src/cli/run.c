@@ -170,6 +170,18 @@ static void take_signals(struct supervisor *s)
 	sigprocmask(SIG_BLOCK, &s->signals, &s->before);
 }
 
+/* Was it to end before it began? Return: the exit code of who is ended by a signal, or 0. */
+static int asked_to_end(const struct supervisor *s)
+{
+	struct timespec now = { 0 };
+	int sig;
+
+	while ((sig = sigtimedwait(&s->signals, NULL, &now)) > 0)
+		if (sig != SIGCHLD) /* modprobe's */
+			return 128 + sig;
+	return 0;
+}
+
 static void write_oom(const char *value)
 {
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -245,7 +257,6 @@ static int start(struct supervisor *s)
 	pid_t self = getpid();
 
 	be_spared(s);
-	take_signals(s);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	s->terminal = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
 	fflush(stdout);
@@ -429,11 +440,16 @@ static int supervise(struct supervisor *s)
 		rc = machine_open(s->c, &s->h);
 	if (!rc)
 		rc = look(s);
-	if (!rc)
-		rc = take(s);
 	if (rc)
 		return rc;
-	rc = start(s);
+	/* From here on nothing ends us but what is done. */
+	take_signals(s);
+	rc = take(s);
+	if (rc)
+		return rc;
+	rc = asked_to_end(s);
+	if (!rc)
+		rc = start(s);
 	if (!rc)
 		wait_for_program(s);
 	for (unsigned i = 0; i < s->n; i++) {

@@ -281,6 +281,17 @@ both_taken_back()
 	nothing_left
 }
 
+# A signal does not leave half of it done.
+told_to_end()
+{
+	fresh
+	# shellcheck disable=SC2016
+	echo 'kill $PPID' >"$tree/on-load"
+	says 143 '' bind $nvme
+	driver_is $nvme vfio-pci
+	[ "$(cat "$tree/run/riser/bind/$nvme")" = nvme ]
+}
+
 # A write that fails, at each file that is written.
 write_fails()
 {
@@ -377,6 +388,7 @@ try 'restore waits for no process' restore_in_use
 try 'a driver that does not take it: all is taken back' deaf_driver
 try 'of two functions both are taken back' both_taken_back
 try 'a write that fails: all is taken back' write_fails
+try 'a signal in the middle' told_to_end
 try 'what cannot be taken back keeps its record' cannot_take_back
 try 'a module that is missing' no_module
 try 'persist, and restore ends it' persist

@@ -106,6 +106,17 @@ signals_are_passed_on()
 	done
 }
 
+# Told to end while the function is being taken: it comes back, and nothing is started.
+ended_before_it_began()
+{
+	fresh
+	# shellcheck disable=SC2016
+	echo 'kill $PPID' >"$tree/on-load"
+	ends 143 -- touch started
+	[ ! -e started ]
+	back $nvme
+}
+
 # The program is told to end when its supervisor is killed, and what is left is finished.
 supervisor_killed()
 {
@@ -225,6 +236,7 @@ nothing_came_of_it()
 try "the status is the program's" the_status_is_the_programs
 try 'a program that is killed' killed
 try 'signals are passed on' signals_are_passed_on
+try 'a signal before it began' ended_before_it_began
 try 'a supervisor that is killed' supervisor_killed
 try 'what is supervised is left alone' hands_off
 try 'a number of a process that is used again' number_used_again
