@@ -135,8 +135,8 @@ static uint64_t search(struct vfio_space *s, struct list *node, uint64_t at, uin
  */
 static uint64_t place(struct vfio_space *s, const struct dma_region *region, struct list **before)
 {
-	uint64_t v = (uint64_t)(uintptr_t)region->va, len = region->len, align = DMA_SLOT_SIZE,
-		 iova;
+	uint64_t v = (uint64_t)(uintptr_t)region->va, len = region->len;
+	uint64_t align = DMA_SLOT_SIZE, iova;
 
 	if (len < DMA_SLOT_SIZE)
 		align = region->contiguous ? min_of(align, v & -v) : 1ull << s->page_shift;
