@@ -119,7 +119,7 @@ reader()
 	as_nobody riser nvme identify --pci $bdf | grep n0
 	as_nobody riser nvme read --pci ${bdf#0000:} --nsid 1 --lba 8 --blocks 8 \
 		--out "$scratch/out/blocks" --iova-base 0x200000000
-	cmp "$scratch/out/blocks" <(tail -c 4096 "$scratch/data")
+	tail -c 4096 "$scratch/data" | cmp - "$scratch/out/blocks"
 	as_nobody riser read ${bdf#0000:} --length 8192 | cmp - "$scratch/data"
 }
 
