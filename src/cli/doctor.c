@@ -420,15 +420,16 @@ static void check_functions(struct report *r)
 		    "no NVMe or virtio function on the PCI bus; model:nvme needs none");
 	for (unsigned i = 0; i < r->nfunctions; i++) {
 		const struct riser_host_pci *p = &r->functions[i];
-		char disks[128], group[16] = "none";
+		char disks[128], group[16] = "none", node[32] = "";
 
 		if (p->iommu_group >= 0)
 			snprintf(group, sizeof(group), "%d", p->iommu_group);
+		if (p->numa_node >= 0)
+			snprintf(node, sizeof(node), ", NUMA node %d", p->numa_node);
 		riser_host_disks(r->host, p->bdf, disks, sizeof(disks));
-		add(r, LEVEL_OK, "devices",
-		    "%s %s %04x:%04x, driver %s, IOMMU group %s, NUMA node %d%s%s", p->bdf, p->kind,
-		    p->vendor, p->device, *p->driver ? p->driver : "none", group, p->numa_node,
-		    *disks ? ", " : "", disks);
+		add(r, LEVEL_OK, "devices", "%s %s %04x:%04x, driver %s, IOMMU group %s%s%s%s",
+		    p->bdf, p->kind, p->vendor, p->device, *p->driver ? p->driver : "none", group,
+		    node, *disks ? ", " : "", disks);
 		check_uses(r, p);
 		check_group(r, p);
 		check_file(r, p);

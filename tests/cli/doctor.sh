@@ -64,7 +64,9 @@ nothing_wrong()
 	cured
 	grep -qx 'Ready, for real devices too.' out
 	cured $nvme
-	finds ok devices "$nvme nvme 144d:a808, driver nvme, IOMMU group 7, NUMA node -1, nvme0n1"
+	finds ok devices "$nvme nvme 144d:a808, driver nvme, IOMMU group 7, nvme0n1"
+	echo 1 >"$tree/sys/bus/pci/devices/$nvme/numa_node"
+	finds ok devices "$nvme nvme 144d:a808, driver nvme, IOMMU group 7, NUMA node 1, nvme0n1"
 }
 
 # The groups go, and their links.
