@@ -25,8 +25,8 @@ int dev_open(struct cli *c, struct dev *d, const char *uri, unsigned flags, unsi
 	if ((flags & DEV_WRITE) && !c->common.yes && !riser_blk_is_safe_to_destroy(d->b))
 		return cli_fail(c, CLI_USAGE,
 				"%s may hold data that somebody wants: give --yes-destroy-data to "
-				"overwrite it",
-				uri);
+				"overwrite it%s",
+				uri, flags & DEV_OR_READ ? ", or --readonly" : "");
 	rc = riser_blk_channel_open(d->b, c->x, depth, &d->ch, &c->err);
 	return rc ? cli_fail_err(c, rc) : 0;
 }

@@ -21,7 +21,8 @@ struct dev {
  * Return: 0 or an exit code; then
  * dev_close() is still allowed and needed.
  */
-#define DEV_WRITE (1u << 0)
+#define DEV_WRITE   (1u << 0)
+#define DEV_OR_READ (1u << 1) /* the verb has --readonly */
 int dev_open(struct cli *c, struct dev *d, const char *uri, unsigned flags, unsigned depth);
 /* @d is zeroed or was opened. */
 void dev_close(struct dev *d);

@@ -268,7 +268,8 @@ static int publish(struct publication *p)
 	if (!rc)
 		rc = take_signals(p);
 	if (!rc)
-		rc = dev_open(p->c, &p->d, p->c->arg[0], p->a.readonly ? 0 : DEV_WRITE, 0);
+		rc = dev_open(p->c, &p->d, p->c->arg[0],
+			      p->a.readonly ? 0 : DEV_WRITE | DEV_OR_READ, 0);
 	if (!rc && p->a.run && !p->a.socket && p->a.port == UINT32_MAX && !p->a.listen_fd)
 		rc = private_socket(p);
 	if (!rc)

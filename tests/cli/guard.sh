@@ -34,7 +34,7 @@ for verb in write zero trim 'copy before' 'bench --rw=write --ios=1' 'stats --rw
 	# shellcheck disable=SC2086
 	refuses 2 "riser ${verb%% *}: $wants" $verb "$loop"
 done
-refuses 2 "riser publish: $wants" publish "$loop" nbd: --run true
+refuses 2 "riser publish: $wants, or --readonly" publish "$loop" nbd: --run true
 refuses 0 '' publish "$loop" nbd: --readonly --run true
 refuses 0 '' bench "$loop" --rw=read --ios=1 --json
 # A model is judged by what it lies on.
