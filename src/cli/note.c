@@ -3,6 +3,7 @@
 #include "cli/note.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <riser/nvme.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static unsigned long long began(int pid)
 int note_write(const char *bdf, const char *command)
 {
 	char path[PATH_MAX], draft[PATH_MAX];
-	int rc = 0;
+	int rc = 0, fd;
 	FILE *f;
 
 	path_of(path, "", "");
@@ -56,9 +57,16 @@ int note_write(const char *bdf, const char *command)
 		mkdir(path, 0755);
 		*c = '/';
 	}
-	f = fopen(path_of(draft, bdf, ".new"), "we");
-	if (!f)
-		return -errno;
+	unlink(path_of(draft, bdf, ".new"));
+	/* Nobody else's to change, whatever the umask is: root acts on it. */
+	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	f = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!f) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
 	fprintf(f, "%d %llu %s\n", (int)getpid(), began(getpid()), command);
 	if (fflush(f))
 		rc = -errno;

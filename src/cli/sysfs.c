@@ -15,8 +15,10 @@
 static __attribute__((format(printf, 2, 0))) const char *path_of(char *path, const char *fmt,
 								 va_list ap)
 {
-	int n = snprintf(path, PATH_MAX / 2, "%s", machine_root());
+	size_t n;
 
+	snprintf(path, PATH_MAX / 2, "%s", machine_root());
+	n = strlen(path);
 	vsnprintf(path + n, PATH_MAX / 2, fmt, ap);
 	return path;
 }

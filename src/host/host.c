@@ -18,8 +18,12 @@
 int riser_host_new(const struct riser_host_opts *opts, struct riser_host **out,
 		   struct riser_err *err)
 {
-	struct riser_host *h = calloc(1, sizeof(*h));
+	struct riser_host *h;
 
+	if (opts && opts->root && strlen(opts->root) >= sizeof(h->root))
+		return err_set(err, -ENAMETOOLONG, "the machine's root is longer than %zu bytes",
+			       sizeof(h->root) - 1);
+	h = calloc(1, sizeof(*h));
 	if (!h)
 		return err_set(err, -ENOMEM, "no memory for looking at the machine");
 	h->timeout_ms = opts && opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;

@@ -171,17 +171,23 @@ static void make_folders(char *path)
 	}
 }
 
-/* Whole or not at all. */
+/* Whole or not at all, and nobody else's to change, whatever the umask is: root acts on it. */
 static int write_file(const char *path, const char *text)
 {
 	char draft[PATH_MAX + 8];
-	int rc = 0;
+	int rc = 0, fd;
 	FILE *f;
 
 	snprintf(draft, sizeof(draft), "%s.new", path);
-	f = fopen(draft, "we");
-	if (!f)
-		return -errno;
+	unlink(draft);
+	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	f = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!f) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
 	if (fputs(text, f) < 0 || fflush(f) || fsync(fileno(f)))
 		rc = -errno;
 	if (fclose(f) && !rc)

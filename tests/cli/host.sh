@@ -35,6 +35,18 @@ bind_and_restore()
 	nothing_left
 }
 
+# Root acts on what is written there.
+written_by_root_alone()
+{
+	fresh
+	umask 0
+	says 0 '' bind $nvme --persist
+	[ "$(stat -c %a "$tree/run/riser/bind/$nvme")" = 644 ]
+	[ "$(stat -c %a "$tree/var/lib/riser/bind/$nvme")" = 644 ]
+	[ "$(stat -c %a "$tree/etc/systemd/system/riser-bind-$nvme.service")" = 644 ]
+	[ "$(stat -c %a "$tree/run/riser/bind" "$tree/run/riser" | sort -u)" = 755 ]
+}
+
 dry_run()
 {
 	fresh
@@ -365,6 +377,7 @@ list_knows()
 }
 
 try 'bind and restore' bind_and_restore
+try 'nobody else may write what is left' written_by_root_alone
 try 'a plan that is only shown' dry_run
 try 'a group may open it too' group_access
 try 'unbind and restore' unbind_and_restore
@@ -395,6 +408,11 @@ try 'persist, and restore ends it' persist
 try 'list knows drivers, groups, disks and uses' list_knows
 fresh
 refuses 4 "riser bind: there is no PCI function 0000:09:00.0 (*)" bind 09:00.0
+export RISER_HOST_ROOT
+RISER_HOST_ROOT=/$(printf '%05000d' 0)
+refuses 1 "riser list: the machine's root is longer than 255 bytes" list
+refuses 1 'riser hugepages: this machine has no huge pages of 2048 KiB: *' hugepages 1
+RISER_HOST_ROOT=$tree
 refuses 2 "riser restore: '01:00' is no address of a PCI function, such as *" restore 01:00
 refuses 2 "riser unbind: $nvme is named twice" unbind 01:00.0 pci:$nvme
 refuses 2 "riser bind: there is no user 'nobodyknows'" bind $nvme --user nobodyknows

@@ -65,6 +65,10 @@ supervised()
 the_status_is_the_programs()
 {
 	fresh
+	umask 0
+	ends 0 -- stat -c %a "$tree/run/riser/run/$nvme"
+	[ "$(cat out)" = 644 ]
+	umask 022
 	ends 7 -- sh -c "readlink $tree/sys/bus/pci/devices/$nvme/driver; cat $tree/run/riser/run/$nvme; exit 7"
 	grep -q '/vfio-pci$' out
 	grep -q ' sh$' out
