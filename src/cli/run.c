@@ -141,8 +141,9 @@ static int take(struct supervisor *s)
 	for (unsigned i = 0; !rc && i < s->n; i++) {
 		rc = note_write(bdf[i], s->c->command[0]);
 		if (rc)
-			rc = riser_err_set(&s->c->err, rc, "no note can be left in /run/riser: %s",
-					   strerror(-rc));
+			rc = riser_err_set(&s->c->err, rc,
+					   "no note can be left in /run/riser: %s%s", strerror(-rc),
+					   rc == -EACCES ? " (run this with sudo)" : "");
 	}
 	if (!rc)
 		rc = riser_host_plan_run(p, &s->c->err);
@@ -365,6 +366,7 @@ static int wait_for_holders(struct supervisor *s, const char *bdf)
 	unsigned looks = s->a.grace * (1000000000 / LOOK_NS), i;
 	struct riser_host_use first;
 	char text[256];
+	int sig;
 
 	for (i = 0; holders(s, bdf,
 			    !i                           ? SIGTERM
@@ -381,7 +383,8 @@ static int wait_for_holders(struct supervisor *s, const char *bdf)
 		if (!i)
 			say(s, "%s: waiting %u seconds at the most",
 			    riser_host_use_text(&first, text, sizeof(text)), s->a.grace);
-		s->hurry |= sigtimedwait(&s->signals, NULL, &look) > 0;
+		sig = sigtimedwait(&s->signals, NULL, &look);
+		s->hurry |= sig > 0 && sig != SIGCHLD;
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 	}
@@ -409,32 +412,54 @@ static int verify(struct supervisor *s, const struct function *f)
 	return 0;
 }
 
-static int give_back(struct supervisor *s, const struct function *f)
+/* A controller that cannot be brought up is not kept for that: the reset ends it too. */
+static void quiesce(struct supervisor *s, const char *bdf)
 {
-	const char *bdf = f->was.bdf;
 	struct riser_host_pci now;
-	int rc = wait_for_holders(s, bdf);
 
-	if (rc)
-		return rc;
-	/* A controller that cannot be brought up is not kept for that: the reset ends it too. */
 	if (!riser_host_pci_get(s->h, bdf, &now, NULL) && note_quiesce(&now, &s->c->err))
 		say(s, "%s was not shut down in order: %s", bdf, s->c->err.text);
-	rc = riser_host_restore(s->h, bdf, &s->c->err);
+}
+
+static int restore(struct supervisor *s, const struct function *f)
+{
+	const char *bdf = f->was.bdf;
+	int rc = riser_host_restore(s->h, bdf, &s->c->err);
+
 	if (rc)
 		return cli_fail(s->c, cli_exit_of(rc),
-				"%s cannot be given back: %s; riser restore %s "
-				"tries again",
-				bdf, s->c->err.text, bdf);
+				"%s cannot be given back: %s; riser restore %s tries again", bdf,
+				s->c->err.text, bdf);
 	rc = verify(s, f);
 	if (!rc)
 		note_remove(bdf);
 	return rc;
 }
 
+/*
+ * All of them step by step: with a driver of the kernel's in a group none of its functions can be
+ * opened any more. What fails for one is no reason to keep another.
+ */
+static int give_back(struct supervisor *s)
+{
+	int held[OPT_TEXTS_MAX], rc = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		held[i] = wait_for_holders(s, s->f[i].was.bdf);
+	for (unsigned i = 0; i < s->n; i++)
+		if (!held[i])
+			quiesce(s, s->f[i].was.bdf);
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!held[i])
+			held[i] = restore(s, &s->f[i]);
+		rc = rc ? rc : held[i];
+	}
+	return rc;
+}
+
 static int supervise(struct supervisor *s)
 {
-	int rc = find_user(s), first = 0;
+	int rc = find_user(s), back;
 
 	if (!rc)
 		rc = machine_open(s->c, &s->h);
@@ -452,13 +477,9 @@ static int supervise(struct supervisor *s)
 		rc = start(s);
 	if (!rc)
 		wait_for_program(s);
-	for (unsigned i = 0; i < s->n; i++) {
-		int one = give_back(s, &s->f[i]);
-
-		first = first ? first : one;
-	}
-	if (rc || first)
-		return rc ? rc : first;
+	back = give_back(s);
+	if (rc || back)
+		return rc ? rc : back;
 	return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 128 + WTERMSIG(s->status);
 }
 
