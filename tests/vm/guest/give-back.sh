@@ -68,8 +68,10 @@ writer()
 	rm -f "$scratch/pid"
 	# shellcheck disable=SC2016
 	riser run --give-back "$n0" -- sh -c '
-		head -c 1M /dev/urandom >"$1/data"
-		riser write "$2" <"$1/data" --yes-destroy-data || exit 1
+		if [ ! -e "$1/data" ]; then
+			head -c 1M /dev/urandom >"$1/data"
+			riser write "$2" <"$1/data" --yes-destroy-data || exit 1
+		fi
 		echo $$ >"$1/pid"
 		exec riser bench "$3" --rw=randwrite --iodepth=32 --runtime=300 --yes-destroy-data' \
 		- "$scratch" "$upper" "table:0 $((half - 2048)) linear pci:$n0 $((half + 2048))" \
@@ -81,7 +83,7 @@ writer()
 	[ "$(driver)" = vfio-pci ]
 }
 
-# What the program had made durable is there, by the kernel.
+# What the first program had made durable is there, by the kernel.
 durable()
 {
 	dd if="$(disk n0)" bs=1M skip=128 count=1 iflag=direct status=none | cmp - "$scratch/data"
@@ -179,6 +181,16 @@ held_by_others()
 	back
 }
 
+# With a user's own controller: the driver's tests, which write nothing, and a report.
+hardware()
+{
+	ends 0 -- env RISER_TEST_PCI="$n0" RISER_TEST_REPORT="$scratch/report" \
+		/riser/source/tests/hardware/run /riser/build/tests/test-nvme "$(command -v riser)"
+	grep -q '^IOMMU group: [0-9]' "$scratch/report"
+	grep -qx 'status 0' "$scratch/report"
+	back
+}
+
 head -c 4M /dev/urandom | dd of="$(disk n0)" bs=1M iflag=fullblock oflag=direct status=none
 sum=$(lower_sum)
 try 'a program that ends' by_itself
@@ -189,4 +201,5 @@ try 'out of memory' out_of_memory
 try 'kill -9 of the supervisor' supervisor_killed
 try 'while the supervisor lives' supervised
 try 'somebody else has it open' held_by_others
+try "the suite for a user's controller" hardware
 tap_end
