@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_MAX 1024
+#define NAMES_MAX 256 /* as many minors as a disk of NVMe has */
 #define NAME_MAX_ 40
 #define DEPTH_MAX 8 /* of holders of holders */
 #define SYS_BLOCK "/sys/class/block"
