@@ -45,8 +45,16 @@ by_itself()
 {
 	ends 0 -- riser nvme id-ctrl "pci:$n0"
 	back
+}
+
+with_a_status()
+{
 	ends 7 -- sh -c "riser read '$lower' --length 1M >/dev/null && exit 7"
 	back
+}
+
+not_at_all()
+{
 	ends 127 -- no-such-program
 	back
 }
@@ -194,6 +202,8 @@ hardware()
 head -c 4M /dev/urandom | dd of="$(disk n0)" bs=1M iflag=fullblock oflag=direct status=none
 sum=$(lower_sum)
 try 'a program that ends' by_itself
+try 'a program that fails' with_a_status
+try 'a program that is not there' not_at_all
 try "as another user" as_another_user
 try 'signals are passed on' signals_are_passed_on
 try "kill -9 with I/O in flight, $rounds times" killed
