@@ -165,6 +165,47 @@ TEST(rule_3_inside_a_completion_the_answer_is_edeadlk)
 	rig_down(&g);
 }
 
+static unsigned built;
+
+static void count_built(struct riser_blk *b)
+{
+	built++;
+}
+
+static void close_other(struct riser_blk_io *io)
+{
+	riser_blk_channel_close(io->user);
+	fix_done(io);
+}
+
+/* Closed inside a completion, it goes with its owner's next poll; a swap before that passes it by.
+ */
+TEST(what_is_closing_gets_no_map_of_a_swap)
+{
+	struct riser_blk_channel *other;
+	struct riser_blk_io *io;
+	struct fix_rig g;
+
+	SUB(rig_up(&g, RISER_VIRTUAL_TIME, FIX_AT_ONCE));
+	CHECK_EQ(riser_blk_channel_open(g.b, g.x[0], 0, &other, &err), 0);
+	fix_start(other, RISER_BLK_READ, 0, g.buf); /* what was never used closes at once */
+	while (!fix_ended)
+		riser_exec_wait(g.x[0], TIME_NEVER);
+	io = riser_blk_io_get(g.c[0]);
+	io->op = RISER_BLK_FLUSH;
+	io->done = close_other;
+	io->user = other;
+	riser_blk_submit(io);
+	while (fix_ended < 2)
+		riser_exec_poll(g.x[0]);
+	built = 0;
+	fix_building = count_built;
+	CHECK_EQ(fix_linear_swap(g.b, NULL, g.leaf, 0, 32, S, &err), 0);
+	fix_building = NULL;
+	CHECK_EQ(built, 1);
+	rig_down(&g);
+}
+
 static void moving_and_shrinking(uint32_t flags)
 {
 	struct riser_blk *other;
@@ -460,6 +501,7 @@ TEST_MAIN(CASE(suspended_io_waits_and_then_runs),
 	  CASE(rules_6_and_7_one_frame_and_one_child_a_level_are_enough),
 	  CASE(rule_4_only_an_owner_with_io_in_flight_is_needed),
 	  CASE(rule_3_inside_a_completion_the_answer_is_edeadlk),
+	  CASE(what_is_closing_gets_no_map_of_a_swap),
 	  CASE(swap_moves_the_device_and_shrinking_is_checked_again),
 	  CASE(a_failed_swap_leaves_the_old_table_live), CASE(swap_with_membarrier),
 	  CASE(swap_without_membarrier), CASE(swap_over_a_leaf_whose_owners_sleep),

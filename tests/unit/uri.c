@@ -124,6 +124,9 @@ TEST(harmless)
 		 -ENOENT);
 	CHECK_EQ(riser_uri_is_harmless(r, "pci:0000:01:00.0", &harmless, NULL), 0);
 	CHECK(!harmless);
+	harmless = true;
+	CHECK_EQ(riser_uri_is_harmless(r, "unheard-of:0", &harmless, NULL), 0);
+	CHECK(!harmless);
 	CHECK_EQ(riser_uri_is_harmless(r, "", &harmless, NULL), -EINVAL);
 	riser_free(r);
 }
