@@ -301,12 +301,33 @@ static bool intact(int i)
 	       (f->state == EITHER && holds(i, &f->next, false));
 }
 
+/* What is there instead of what has to be. */
+static void describe(int i, char *said, size_t len)
+{
+	static const char *const states[] = { "sure", "either", "growing", "any" };
+	const struct file *f = &files[i];
+	int fd = open(path_of(i, ""), O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, got, sizeof(got));
+	uint32_t same = 0;
+
+	if (fd >= 0)
+		close(fd);
+	fill(f->now.version);
+	while ((ssize_t)same < n && same < f->now.size && got[same] == stream[same])
+		same++;
+	snprintf(said, len,
+		 "file %d (%s) is not what fsync() promised: %zd bytes (-1: none), not %d; "
+		 "the first %u are right; to become %d",
+		 i, states[f->state], n, f->now.there ? (int)f->now.size : -1, same,
+		 f->next.there ? (int)f->next.size : -1);
+}
+
 /* Each file is as it has to be; those that something was under way with begin anew. */
 static bool verify(char *said, size_t len)
 {
 	for (int i = 0; i < FILES; i++) {
 		if (!intact(i)) {
-			snprintf(said, len, "file %d is not what fsync() promised", i);
+			describe(i, said, len);
 			return false;
 		}
 		if (files[i].state != SURE) {
