@@ -86,6 +86,7 @@ int blk_open_held(struct riser *r, const char *text, uint32_t flags, const void 
 {
 	const struct blk_source *const *s = r->registry->sources;
 	struct riser_blk *b = NULL;
+	bool read_only;
 	struct uri u;
 	int rc;
 
@@ -97,18 +98,20 @@ int blk_open_held(struct riser *r, const char *text, uint32_t flags, const void 
 		return rc;
 	while (*s && (!(*s)->scheme || strcmp((*s)->scheme, u.scheme)))
 		s++;
-	if (*s) {
+	if (*s)
 		rc = (*s)->open(r, &u, flags, &b, err);
-		if (!rc)
-			b->harmless |= (*s)->harmless;
-	} else {
+	else
 		rc = r->registry->open_by_class(r, &u, flags, &b, err);
-	}
 	uri_free(&u);
 	if (rc)
 		return rc;
+	/* A table is in its registry already: who suspends what it skips has it compiled anew. */
+	pthread_mutex_lock(&b->lock);
+	b->harmless |= *s && (*s)->harmless;
 	b->read_only |= !(flags & RISER_BLK_RDWR);
-	rc = b->read_only ? 0 : blk_claim(b, text, holder, err);
+	read_only = b->read_only;
+	pthread_mutex_unlock(&b->lock);
+	rc = read_only ? 0 : blk_claim(b, text, holder, err);
 	if (rc) {
 		blk_put(b);
 		return rc;
