@@ -4,7 +4,7 @@
 set -e
 : "${RISER_TEST_SEEDS=67}"
 case $vm_boot in
-bookworm-powercut) : "${RISER_TEST_SEED=1}" ;;
+bookworm) : "${RISER_TEST_SEED=1}" ;;
 bookworm-backports) : "${RISER_TEST_SEED=101}" ;;
 *) : "${RISER_TEST_SEED=201}" ;;
 esac
