@@ -57,7 +57,7 @@ struct server {
 	bool off;
 };
 
-static void die(const char *what)
+__attribute__((noreturn)) static void die(const char *what)
 {
 	fprintf(stderr, "powercut: %s\n", what);
 	_exit(1);
