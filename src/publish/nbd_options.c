@@ -73,6 +73,7 @@ static uint16_t flags_for(const struct nbd_conn *c)
 static void start_serving(struct nbd_conn *c)
 {
 	c->phase = NBD_SERVING;
+	c->server->impatient = c->server->x->now; /* reckon anew: a timer costs each sleep */
 	/* The usual buffers now, not at the first command. If there are none, that one is told. */
 	nbd_pool_reserve(&c->small, NBD_PIECES);
 }
