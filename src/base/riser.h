@@ -14,6 +14,7 @@
 
 struct blk_source;
 struct pci_access;
+struct port_ops;
 struct publish_ops;
 struct riser_target_ops;
 struct uri;
@@ -23,6 +24,7 @@ struct riser_blk;
 struct registry {
 	const struct pci_access *const *accesses;
 	const struct blk_source *const *sources;
+	const struct port_ops *const *ports;
 	const struct publish_ops *const *publishers;
 	const struct riser_target_ops *const *targets;
 	/* Let go of what the floors above hung into a context that ends. */

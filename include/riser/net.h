@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * Network ports: bursts of packets received and transmitted.
+ *
+ * A port has queues (pairs of a receive and a transmit queue), and each queue belongs to one
+ * executor. Packets live in buffers of a pool; receiving lends them to the caller, who transmits
+ * them on any queue of the same executor or gives them back. Nothing here copies, allocates or
+ * locks, but where a packet meets a device that cannot reach its memory.
+ *
+ * Every port offers the same offloads: what a device lacks is done in software.
+ */
+#ifndef RISER_NET_H
+#define RISER_NET_H
+
+#include <riser/riser.h>
+#include <riser/virtio_spec.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct riser_port;
+struct riser_port_queue;
+struct riser_pool;
+
+#define RISER_PKT_HEADROOM 64u       /* bytes in front of a new packet's data, at least */
+#define RISER_PKT_HDR      (1u << 0) /* riser_pkt.hdr is valid: checksum or segmentation to do */
+#define RISER_PKT_HASH     (1u << 1) /* riser_pkt.hash is valid */
+
+/**
+ * struct riser_pkt - a packet, or one of its segments
+ * @next: the packet's next segment, NULL at the last
+ * @pool: where it goes back to
+ * @data: its first byte: an Ethernet header, without FCS
+ * @len: bytes of this segment
+ * @total: bytes of all segments; of a packet's first segment
+ * @flags: RISER_PKT_…
+ * @hash: as the device reported it
+ * @hdr: offloads, as virtio has them (§5.1.6); num_buffers means nothing here
+ * @user: the caller's
+ */
+struct riser_pkt {
+	struct riser_pkt *next;
+	struct riser_pool *pool;
+	uint8_t *data;
+	uint32_t len;
+	uint32_t total;
+	uint32_t flags;
+	uint32_t hash;
+	struct riser_virtio_net_hdr hdr;
+	uint16_t hash_type;
+	void *user;
+};
+
+/* What a port can do by itself; riser_port_info.offloads. */
+#define RISER_PORT_CSUM     (1u << 0) /* fill in checksums of what is transmitted */
+#define RISER_PORT_TSO4     (1u << 1)
+#define RISER_PORT_TSO6     (1u << 2)
+#define RISER_PORT_USO      (1u << 3)
+#define RISER_PORT_ECN      (1u << 4)
+#define RISER_PORT_RX_CSUM  (1u << 5) /* receives packets whose checksum is partial or checked */
+#define RISER_PORT_RX_LARGE (1u << 6) /* receives packets that are still to be segmented */
+
+/**
+ * struct riser_port_opts - how a port is opened
+ * @size: sizeof(struct riser_port_opts)
+ * @queues: queue pairs wanted, 0 for 1
+ * @descriptors: entries of each queue, 0 for the port's own default
+ * @offloads: RISER_PORT_RX_… that the caller can deal with in packets that it receives
+ */
+struct riser_port_opts {
+	size_t size;
+	unsigned queues;
+	unsigned descriptors;
+	uint32_t offloads;
+};
+
+/**
+ * struct riser_port_info - what a port is
+ * @size: sizeof(struct riser_port_info), set by the caller
+ * @mac: its address
+ * @mtu: bytes of payload behind the Ethernet header
+ * @link: whether there is a link
+ * @full_duplex: of it, where @speed is known
+ * @speed: Mbit/s, 0 unknown
+ * @queues: pairs that were opened
+ * @max_queues: pairs that it has
+ * @offloads: RISER_PORT_… that it does by itself; the others are done in software
+ * @harmless: sending on it reaches nobody else (a model, a file)
+ * @description: one line for people; lives as long as the port
+ */
+struct riser_port_info {
+	size_t size;
+	uint8_t mac[6];
+	uint32_t mtu;
+	bool link, full_duplex;
+	uint32_t speed;
+	unsigned queues, max_queues;
+	uint32_t offloads;
+	bool harmless;
+	const char *description;
+};
+
+/**
+ * struct riser_port_stats - what a port counted
+ * @size: sizeof(struct riser_port_stats), set by the caller
+ */
+struct riser_port_stats {
+	size_t size;
+	uint64_t rx_packets, rx_bytes, rx_dropped, rx_errors;
+	uint64_t tx_packets, tx_bytes, tx_dropped, tx_errors;
+	uint64_t tx_copied; /* packets whose memory the device does not reach */
+	uint64_t notifies;  /* times that the device was told */
+	uint64_t interrupts;
+};
+
+/**
+ * riser_port_open - open a port
+ * @r: the context
+ * @uri: such as "qtest:spawn?device=virtio-net-pci&netdev=user", "tap:riser0", "pcap:FILE"
+ * @opts: options, or NULL
+ * @out: the port; close it with riser_port_close() after its queues
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0 or a negative errno.
+ */
+RISER_API int riser_port_open(struct riser *r, const char *uri, const struct riser_port_opts *opts,
+			      struct riser_port **out, struct riser_err *err);
+RISER_API void riser_port_close(struct riser_port *p);
+RISER_API void riser_port_get_info(struct riser_port *p, struct riser_port_info *info);
+RISER_API void riser_port_get_stats(struct riser_port *p, struct riser_port_stats *stats);
+
+/**
+ * riser_pool_new - buffers for packets
+ * @r: the context
+ * @near: memory that this port's device reaches without a copy; NULL: any registered memory
+ * @count: buffers
+ * @size: bytes of data in each, behind the headroom
+ * @out: the pool, of one executor's thread; free it with riser_pool_free() when all are back
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0 or -ENOMEM.
+ */
+RISER_API int riser_pool_new(struct riser *r, struct riser_port *near, unsigned count,
+			     unsigned size, struct riser_pool **out, struct riser_err *err);
+RISER_API void riser_pool_free(struct riser_pool *pool);
+
+/* Return: an empty packet whose data begins behind the headroom, or NULL: all are lent. */
+RISER_API struct riser_pkt *riser_pkt_get(struct riser_pool *pool);
+/* Give a packet with all of its segments back. */
+RISER_API void riser_pkt_put(struct riser_pkt *pkt);
+
+/**
+ * riser_port_queue_open - take a queue pair
+ * @p: the port
+ * @index: 0…info.queues - 1
+ * @x: the executor that owns it from now on; its thread calls
+ * @pool: where received packets are put; its buffers hold at least the MTU, the Ethernet header and
+ *	4 bytes; with RX_LARGE packets may have several segments. NULL: nothing is received
+ * @out: the queue
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0 or a negative errno.
+ */
+RISER_API int riser_port_queue_open(struct riser_port *p, unsigned index, struct riser_exec *x,
+				    struct riser_pool *pool, struct riser_port_queue **out,
+				    struct riser_err *err);
+/* Packets that are on their way out or in are given back to their pools. */
+RISER_API void riser_port_queue_close(struct riser_port_queue *q);
+
+/**
+ * riser_port_rx - receive a burst
+ * @q: the queue
+ * @pkts: lent to the caller
+ * @n: at the most
+ *
+ * Return: how many; 0: nothing there. -ENODEV: the device is gone or broken.
+ */
+RISER_API int riser_port_rx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned n);
+
+/**
+ * riser_port_tx - transmit a burst
+ * @q: the queue
+ * @pkts: the first packets of them, as many as returned, belong to the port now, which gives them
+ *	back to their pools
+ * @n: how many
+ *
+ * Return: how many were taken; fewer than @n where there is no room now. -ENODEV as above.
+ */
+RISER_API int riser_port_tx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned n);
+
+/**
+ * riser_port_watch - be called when there may be something
+ * @q: the queue
+ * @ready: from riser_exec_poll() and riser_exec_wait() of its executor, when packets came, or room
+ *	did after riser_port_tx() took fewer; NULL: no more. While it is watched its executor sleeps
+ *	when nothing comes; who only calls riser_port_rx() and riser_port_tx() is never interrupted
+ * @ctx: first argument of @ready
+ */
+RISER_API void riser_port_watch(struct riser_port_queue *q, void (*ready)(void *ctx), void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * An opened virtio device, whatever the way to it. The way is a transport: modern PCI, legacy PCI
+ * (a transitional function is driven as modern) or vhost-user. A driver (net.c, blk.c) opens the
+ * device, says which features it wants, sets up virtqueues and starts it, in that order, which is
+ * the specification's (§3.1.1):
+ *
+ *	virtio_open()		reset, ACKNOWLEDGE, DRIVER; the device's features are known
+ *	virtio_negotiate()	features written, FEATURES_OK read back
+ *	virtq_new() …		queues
+ *	virtio_start()		DRIVER_OK
+ *	virtio_reset()		back to where virtio_open() left it; virtqueues are freed after it
+ *
+ * A device without VERSION_1 is driven by the legacy rules, and no driver has to know where they
+ * differ but for the length of its own headers.
+ */
+#ifndef VIRTIO_VIRTIO_H
+#define VIRTIO_VIRTIO_H
+
+#include "base/util.h"
+#include "dma/space.h"
+#include <riser/riser.h>
+#include <riser/virtio_spec.h>
+
+struct uri;
+struct virtio_dev;
+
+#define VIRTIO_BIT(f)      (1ull << (f))
+#define VIRTIO_VECTOR_NONE (-1)
+
+/**
+ * struct virtio_layout - where a virtqueue's parts lie, as the device sees them
+ * @size: entries; a power of two for split ones
+ * @desc: split: descriptor table; packed: descriptor ring
+ * @driver: split: available ring; packed: driver event suppression
+ * @device: split: used ring; packed: device event suppression
+ * @start: split: first index of the available ring; packed: offset and wrap counter (bit 15); 0
+ *	and 0x8000 but on vhost-user after a reconnection
+ * @event_fd: signalled by the device when something was used, -1 for polling alone
+ */
+struct virtio_layout {
+	unsigned size;
+	uint64_t desc, driver, device;
+	uint16_t start;
+	int event_fd;
+};
+
+/**
+ * struct virtio_notify - how to tell the device that a queue has something
+ * @at: where to store, or NULL
+ * @wide: 32 bits, by NOTIFICATION_DATA
+ * @fd: an eventfd to signal, where @at is NULL; or -1: virtio_transport.notify is to be called
+ * @value: what to store without NOTIFICATION_DATA
+ */
+struct virtio_notify {
+	volatile void *at;
+	bool wide;
+	int fd;
+	uint16_t value;
+};
+
+/**
+ * struct virtio_transport - a way to virtio devices
+ * @size: sizeof(struct virtio_transport)
+ * @name: for sentences and "explain": "virtio-pci modern", "virtio-pci legacy", "vhost-user"
+ * @close: the reverse of opening; the device was reset
+ * @status_get: device status; 0xff when the device is gone
+ * @status_set: written, and for 0 read back until the device says 0
+ * @features_get: what the device offers, all 64 bits
+ * @features_set: what the driver accepted; the transport may have bits of its own to set
+ * @config_read: of the device's own configuration, by the widths of its fields and by generation:
+ *	what is read is of one generation
+ * @config_write: likewise
+ * @queue_max: the most entries that queue @index may have; 0: there is no such queue
+ * @queue_start: the queue is there from now on, and @notify is filled
+ * @queue_stop: RING_RESET: this queue only, -EOPNOTSUPP without it
+ * @notify: told by a call; @value as the specification builds it
+ * @irq_config: signal this eventfd when the configuration changes; -1 for never
+ * @pump: as struct pci_access.pump: called when a poll found nothing. -ENODEV: the device is gone
+ */
+struct virtio_transport {
+	size_t size;
+	const char *name;
+	void (*close)(struct virtio_dev *d);
+	int (*status_get)(struct virtio_dev *d);
+	int (*status_set)(struct virtio_dev *d, uint8_t status);
+	int (*features_get)(struct virtio_dev *d, uint64_t *features);
+	int (*features_set)(struct virtio_dev *d, uint64_t features);
+	int (*config_read)(struct virtio_dev *d, size_t off, void *buf, size_t len);
+	int (*config_write)(struct virtio_dev *d, size_t off, const void *buf, size_t len);
+	unsigned (*queue_max)(struct virtio_dev *d, unsigned index);
+	int (*queue_start)(struct virtio_dev *d, unsigned index, const struct virtio_layout *l,
+			   struct virtio_notify *notify);
+	int (*queue_stop)(struct virtio_dev *d, unsigned index);
+	void (*notify)(struct virtio_dev *d, unsigned index, uint32_t value);
+	int (*irq_config)(struct virtio_dev *d, int fd);
+	int (*pump)(struct virtio_dev *d, uint64_t *next);
+};
+
+/**
+ * struct virtio_dev - an opened device; a transport embeds it
+ * @t: its transport
+ * @r: the context
+ * @dma: the memory that the device reaches
+ * @name: what to call it in sentences: its canonical URI
+ * @id: RISER_VIRTIO_ID_…
+ * @offered: features that the device has
+ * @features: those that were accepted; valid from virtio_negotiate() on
+ * @broken: what the device did wrong, NULL while nothing; it does nothing more until a reset
+ */
+struct virtio_dev {
+	const struct virtio_transport *t;
+	struct riser *r;
+	struct riser_dma_space *dma;
+	char *name;
+	unsigned id;
+	uint64_t offered, features;
+	const char *broken;
+};
+
+static inline bool virtio_has(const struct virtio_dev *d, unsigned feature)
+{
+	return d->features >> feature & 1;
+}
+
+/**
+ * virtio_open - open a device and bring it to the status DRIVER
+ * @r: the context; under its open_lock, as pci_open()
+ * @u: a PCI access's URI or vhost-user:PATH; keys that are the driver's are ignored
+ * @id: the device type that is wanted: RISER_VIRTIO_ID_…
+ * @out: the device; close it with virtio_close()
+ * @err: filled on failure
+ *
+ * Return: 0 or a negative errno; -ENODEV with a sentence for something else than a virtio device of
+ * that type.
+ */
+int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
+		struct riser_err *err);
+void virtio_close(struct virtio_dev *d);
+
+/**
+ * struct virtio_want - one row of what a driver knows of a feature
+ * @bit: the feature
+ * @needs: others without which it may not be accepted (§5.1.3.1 and its like), as a mask
+ * @name: as the specification has it, such as "MRG_RXBUF"
+ */
+struct virtio_want {
+	unsigned bit;
+	uint64_t needs;
+	const char *name;
+};
+
+/**
+ * virtio_close_needs - leave out what lacks what it needs, until nothing changes
+ * @wants: rows of the driver's, ended by one without a name; those of every device are known
+ * @features: offered and wanted
+ *
+ * Return: what is left.
+ */
+uint64_t virtio_close_needs(const struct virtio_want *wants, uint64_t features);
+
+/**
+ * virtio_negotiate - write features and have the device agree
+ * @d: the device, opened or reset
+ * @wants: as above
+ * @wanted: what the driver can use, of both its own bits and every device's
+ * @required: without these it cannot go on
+ * @err: filled on failure, by the names of what is missing
+ *
+ * Return: 0, -ENOTSUP for a required bit that is not offered or FEATURES_OK that did not stick,
+ * -ENODEV.
+ */
+int virtio_negotiate(struct virtio_dev *d, const struct virtio_want *wants, uint64_t wanted,
+		     uint64_t required, struct riser_err *err);
+int virtio_start(struct virtio_dev *d, struct riser_err *err);
+int virtio_reset(struct virtio_dev *d, struct riser_err *err);
+
+/* The device broke the rules: note the first way, log it, and let nobody use it on. */
+void virtio_break(struct virtio_dev *d, const char *what);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/*
+ * A virtqueue, the driver's side of it: split or packed, with or without indirect descriptors,
+ * EVENT_IDX, IN_ORDER and NOTIFICATION_DATA, as was negotiated.
+ *
+ * It has one owner. Chains are added, published and announced in bursts: virtq_add() … then one
+ * virtq_kick(). Nothing is translated in here: the caller gives IOVAs. Each id and length that the
+ * device writes is checked before use: a device that breaks the rules breaks its queue, never us.
+ */
+#ifndef VIRTIO_VIRTQ_H
+#define VIRTIO_VIRTQ_H
+
+#include "virtio/virtio.h"
+
+/* A piece of memory, as the device sees it. */
+struct virtq_sg {
+	uint64_t iova;
+	uint32_t len;
+};
+
+struct virtq;
+
+/**
+ * virtq_new - make a queue and start it on the device
+ * @d: the device, between virtio_negotiate() and virtio_start(); or after a RING_RESET of it
+ * @index: its number
+ * @size: entries at the most; the device's own maximum bounds it
+ * @event_fd: as struct virtio_layout
+ * @out: the queue; free it with virtq_free() after virtio_reset()
+ * @err: filled on failure
+ *
+ * Return: 0 or a negative errno.
+ */
+int virtq_new(struct virtio_dev *d, unsigned index, unsigned size, int event_fd, struct virtq **out,
+	      struct riser_err *err);
+void virtq_free(struct virtq *q);
+
+/**
+ * virtq_add - make a chain available, unannounced
+ * @q: the queue
+ * @sg: @nout pieces that the device reads, then @nin that it writes
+ * @cookie: given back by virtq_take(); not NULL
+ *
+ * Return: 0, or -ENOSPC: take something first.
+ */
+int virtq_add(struct virtq *q, const struct virtq_sg *sg, unsigned nout, unsigned nin,
+	      void *cookie);
+
+/* Publish what was added, and tell the device if it wants to be told. */
+void virtq_kick(struct virtq *q);
+
+/**
+ * virtq_take - what the device has used
+ * @q: the queue
+ * @len: bytes that it wrote; never more than the chain had room for
+ *
+ * Return: the cookie of a chain, or NULL: nothing, or the queue is broken (virtio_dev.broken).
+ */
+void *virtq_take(struct virtq *q, uint32_t *len);
+
+/* Chains that virtq_add() would still take, of one descriptor each. */
+unsigned virtq_room(const struct virtq *q);
+
+/* Want an interrupt at the next use. Return: true: something was used already. */
+bool virtq_arm(struct virtq *q);
+void virtq_disarm(struct virtq *q);
+
+/* After a reset of the device: the cookie of a chain that it will not use any more, or NULL. */
+void *virtq_detach(struct virtq *q);
+
+#endif
