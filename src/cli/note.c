@@ -8,6 +8,7 @@
 #include <riser/nvme.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,11 +46,10 @@ static unsigned long long began(int pid)
 	return ticks;
 }
 
-int note_write(const char *bdf, const char *command)
+int note_lock(void)
 {
-	char path[PATH_MAX], draft[PATH_MAX];
-	int rc = 0, fd;
-	FILE *f;
+	char path[PATH_MAX];
+	int fd;
 
 	path_of(path, "", "");
 	for (char *c = strchr(path + 1, '/'); c; c = strchr(c + 1, '/')) {
@@ -57,6 +57,20 @@ int note_write(const char *bdf, const char *command)
 		mkdir(path, 0755);
 		*c = '/';
 	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX) && errno == EINTR)
+		;
+	return fd;
+}
+
+int note_write(const char *bdf, const char *command)
+{
+	char path[PATH_MAX], draft[PATH_MAX];
+	int rc = 0, fd;
+	FILE *f;
+
 	unlink(path_of(draft, bdf, ".new"));
 	/* Nobody else's to change, whatever the umask is: root acts on it. */
 	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

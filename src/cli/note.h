@@ -25,7 +25,12 @@ struct note {
 	char command[128];
 };
 
-/* Return: 0 or a negative errno. */
+/*
+ * Look for others' notes and write one's own as one act: another supervisor waits here until the
+ * descriptor is closed. Makes the folder. Return: the descriptor or a negative errno.
+ */
+int note_lock(void);
+/* With the lock held. Return: 0 or a negative errno. */
 int note_write(const char *bdf, const char *command);
 /* Return: there is one. */
 bool note_read(const char *bdf, struct note *out);

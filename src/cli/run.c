@@ -124,6 +124,12 @@ static int look(struct supervisor *s)
 	return 0;
 }
 
+static int no_note(struct supervisor *s, int rc)
+{
+	return riser_err_set(&s->c->err, rc, "no note can be left in /run/riser: %s%s",
+			     strerror(-rc), rc == -EACCES ? " (run this with sudo)" : "");
+}
+
 /* Hand the functions to vfio-pci, with a note of it first. */
 static int take(struct supervisor *s)
 {
@@ -138,14 +144,11 @@ static int take(struct supervisor *s)
 	rc = riser_host_plan_bind(s->h, bdf, s->n, &o, &p, &s->c->err);
 	if (rc)
 		return cli_fail_err(s->c, rc);
-	for (unsigned i = 0; !rc && i < s->n; i++) {
+	for (unsigned i = 0; !rc && i < s->n; i++)
 		rc = note_write(bdf[i], s->c->command[0]);
-		if (rc)
-			rc = riser_err_set(&s->c->err, rc,
-					   "no note can be left in /run/riser: %s%s", strerror(-rc),
-					   rc == -EACCES ? " (run this with sudo)" : "");
-	}
-	if (!rc)
+	if (rc)
+		no_note(s, rc);
+	else
 		rc = riser_host_plan_run(p, &s->c->err);
 	riser_host_plan_free(p);
 	if (!rc)
@@ -154,8 +157,6 @@ static int take(struct supervisor *s)
 		note_remove(bdf[i]);
 	return cli_fail_err(s->c, rc);
 }
-
-/* ---- the program ---- */
 
 static void take_signals(struct supervisor *s)
 {
@@ -170,6 +171,25 @@ static void take_signals(struct supervisor *s)
 	}
 	sigprocmask(SIG_BLOCK, &s->signals, &s->before);
 }
+
+/* As one act, or two of us would take one function, and the note of one would be lost. */
+static int look_and_take(struct supervisor *s)
+{
+	int lock = note_lock(), rc;
+
+	if (lock < 0)
+		return cli_fail_err(s->c, no_note(s, lock));
+	rc = look(s);
+	if (!rc) {
+		/* From here on nothing ends us but what is done. */
+		take_signals(s);
+		rc = take(s);
+	}
+	close(lock);
+	return rc;
+}
+
+/* ---- the program ---- */
 
 /* Was it to end before it began? Return: the exit code of who is ended by a signal, or 0. */
 static int asked_to_end(const struct supervisor *s)
@@ -464,12 +484,7 @@ static int supervise(struct supervisor *s)
 	if (!rc)
 		rc = machine_open(s->c, &s->h);
 	if (!rc)
-		rc = look(s);
-	if (rc)
-		return rc;
-	/* From here on nothing ends us but what is done. */
-	take_signals(s);
-	rc = take(s);
+		rc = look_and_take(s);
 	if (rc)
 		return rc;
 	rc = asked_to_end(s);

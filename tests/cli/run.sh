@@ -149,6 +149,25 @@ hands_off()
 	back $nvme
 }
 
+# Whoever looks for a note waits for who is about to leave one.
+two_at_once()
+{
+	local status=0
+
+	fresh
+	mkdir -p "$tree/run/riser/run"
+	exec 9<"$tree/run/riser/run"
+	flock 9
+	"$riser" run --give-back $nvme -- touch started 2>err 9<&- & supervisor=$!
+	sleep 0.5
+	echo "$$ $(cut -d ' ' -f 22 "/proc/$$/stat") sh" >"$tree/run/riser/run/$nvme"
+	exec 9<&-
+	wait $supervisor || status=$?
+	[ $status = 4 ] || { echo "status $status"; cat err; return 1; }
+	[ ! -e started ]
+	grep -q "riser run: $nvme is supervised by riser run, pid $$ (sh)" err
+}
+
 # A number that another process has by now is no supervisor.
 number_used_again()
 {
@@ -243,6 +262,7 @@ try 'signals are passed on' signals_are_passed_on
 try 'a signal before it began' ended_before_it_began
 try 'a supervisor that is killed' supervisor_killed
 try 'what is supervised is left alone' hands_off
+try 'two at once' two_at_once
 try 'a number of a process that is used again' number_used_again
 try 'what the program leaves behind' leaves_something_behind
 try 'somebody else has it open' held_by_somebody_else
