@@ -136,7 +136,9 @@ RISER_VIRTIO_ASSERT(sizeof(struct riser_virtq_desc) == 16);
 struct riser_virtq_avail {
 	riser_le16 flags;
 	riser_le16 idx;
+#ifndef __cplusplus        /* which has no arrays without a length */
 	riser_le16 ring[]; /* behind the last: used_event */
+#endif
 };
 
 struct riser_virtq_used_elem {
@@ -147,7 +149,9 @@ struct riser_virtq_used_elem {
 struct riser_virtq_used {
 	riser_le16 flags;
 	riser_le16 idx;
+#ifndef __cplusplus
 	struct riser_virtq_used_elem ring[]; /* behind the last: riser_le16 avail_event */
+#endif
 };
 
 /* Packed virtqueues (§2.8). */
