@@ -35,8 +35,7 @@ struct virtio_dev;
  * @desc: split: descriptor table; packed: descriptor ring
  * @driver: split: available ring; packed: driver event suppression
  * @device: split: used ring; packed: device event suppression
- * @start: split: first index of the available ring; packed: offset and wrap counter (bit 15); 0
- *	and 0x8000 but on vhost-user after a reconnection
+ * @start: split: first index of the available ring; packed: offset and wrap counter (bit 15)
  * @event_fd: signalled by the device when something was used, -1 for polling alone
  */
 struct virtio_layout {
@@ -108,6 +107,11 @@ struct virtio_transport {
  * @offered: features that the device has
  * @features: those that were accepted; valid from virtio_negotiate() on
  * @broken: what the device did wrong, NULL while nothing; it does nothing more until a reset
+ * @epoch: atomic; counts how often a vhost-user backend went away and came back. A queue that was
+ *	started in another epoch is not known to the new backend: its owner takes what was used,
+ *	detaches the rest, starts it anew (virtq_restart()) and adds again what it wants to repeat
+ * @wake_fd: readable when @t->pump has something to do (a backend went, its configuration changed);
+ *	-1: never
  */
 struct virtio_dev {
 	const struct virtio_transport *t;
@@ -117,6 +121,8 @@ struct virtio_dev {
 	unsigned id;
 	uint64_t offered, features;
 	const char *broken;
+	uint32_t epoch;
+	int wake_fd;
 };
 
 static inline bool virtio_has(const struct virtio_dev *d, unsigned feature)

@@ -66,7 +66,19 @@ unsigned virtq_room(const struct virtq *q);
 bool virtq_arm(struct virtq *q);
 void virtq_disarm(struct virtq *q);
 
-/* After a reset of the device: the cookie of a chain that it will not use any more, or NULL. */
+/*
+ * After a reset of the device, or in a new epoch of it: the cookie of a chain that it will not use
+ * any more, in the order in which they were added, or NULL.
+ */
 void *virtq_detach(struct virtq *q);
+
+/* Was the queue started in another epoch (virtio_dev.epoch) than the device is in now? */
+bool virtq_stale(const struct virtq *q);
+
+/*
+ * Start a stale queue on the backend that came back, empty: everything was taken or detached.
+ * Return: 0, or a negative errno: it stays stale, the backend went again.
+ */
+int virtq_restart(struct virtq *q);
 
 #endif
