@@ -6,6 +6,28 @@
 
 #include "base/util.h"
 
+static inline uint8_t mmio_read8(const volatile void *p)
+{
+	return *(const volatile uint8_t *)p;
+}
+
+static inline void mmio_write8(volatile void *p, uint8_t v)
+{
+	__atomic_store_n((volatile uint8_t *)p, v, __ATOMIC_RELEASE);
+}
+
+static inline uint16_t mmio_read16(const volatile void *p)
+{
+	riser_le16 v = { *(const volatile uint16_t *)p };
+
+	return le16(v);
+}
+
+static inline void mmio_write16(volatile void *p, uint16_t v)
+{
+	__atomic_store_n((volatile uint16_t *)p, to_le16(v).raw, __ATOMIC_RELEASE);
+}
+
 static inline uint32_t mmio_read32(const volatile void *p)
 {
 	riser_le32 v = { *(const volatile uint32_t *)p };

@@ -19,7 +19,7 @@ struct uri;
 struct pci_dev;
 
 /* Keys of a URI that mean something to the driver, and do not tell one function from another. */
-#define PCI_DRIVER_KEYS    "nsid", "timeout", "irq"
+#define PCI_DRIVER_KEYS    "nsid", "timeout", "irq", "transport"
 
 #define PCI_CFG_VENDOR     0x00
 #define PCI_CFG_DEVICE     0x02
@@ -28,6 +28,7 @@ struct pci_dev;
 #define PCI_CFG_BAR0       0x10
 #define PCI_CFG_CAP        0x34
 
+#define PCI_COMMAND_IO     0x1
 #define PCI_COMMAND_MEMORY 0x2
 #define PCI_COMMAND_MASTER 0x4
 
@@ -39,13 +40,15 @@ struct pci_dev;
  * @scheme: of its URIs
  * @example: one URI, for help
  * @harmless: losing data behind it harms nobody (models, emulators)
- * @open: make a function ready: BARs assigned, memory decoding and bus mastering on, the DMA
+ * @open: make a function ready: BARs assigned, their decoding and bus mastering on, the DMA
  *	space made with dma_space_init(). Fills @out with a structure that embeds struct pci_dev
  * @close: the reverse; everything the driver had mapped or set up is gone afterwards
  * @cfg_read: @len is 1, 2 or 4, @off a multiple of it. Return: 0 or a negative errno
  * @cfg_write: likewise
  * @bar_map: let loads and stores reach a range of a BAR; -EOPNOTSUPP: use bar_read and bar_write
- * @bar_read: @width is 4 or 8; all-ones when the function is gone
+ * @bar_read: of a BAR of memory or of ports; @width is 1, 2 or 4 and @off a multiple of it; or 8,
+ *	of memory alone, which may become two accesses of 4, the low half first. All-ones when the
+ *	function is gone, and where the BAR has no such register
  * @bar_write: likewise; may be posted
  * @irq_vectors: MSI-X or MSI vectors that irq_set can serve, 0 for none; NULL: 0
  * @irq_set: vectors 0…n-1 signal these eventfds, -1 for none; @n = 0 switches MSI-X off. Called
@@ -119,6 +122,16 @@ void pci_close(struct pci_dev *d);
 int pci_class(struct pci_dev *d);
 
 /* All-ones where the function does not answer. */
+static inline uint8_t pci_read8(struct pci_dev *d, unsigned bar, size_t off)
+{
+	return (uint8_t)d->access->bar_read(d, bar, off, 1);
+}
+
+static inline uint16_t pci_read16(struct pci_dev *d, unsigned bar, size_t off)
+{
+	return (uint16_t)d->access->bar_read(d, bar, off, 2);
+}
+
 static inline uint32_t pci_read32(struct pci_dev *d, unsigned bar, size_t off)
 {
 	return (uint32_t)d->access->bar_read(d, bar, off, 4);
@@ -127,6 +140,16 @@ static inline uint32_t pci_read32(struct pci_dev *d, unsigned bar, size_t off)
 static inline uint64_t pci_read64(struct pci_dev *d, unsigned bar, size_t off)
 {
 	return d->access->bar_read(d, bar, off, 8);
+}
+
+static inline void pci_write8(struct pci_dev *d, unsigned bar, size_t off, uint8_t val)
+{
+	d->access->bar_write(d, bar, off, 1, val);
+}
+
+static inline void pci_write16(struct pci_dev *d, unsigned bar, size_t off, uint16_t val)
+{
+	d->access->bar_write(d, bar, off, 2, val);
 }
 
 static inline void pci_write32(struct pci_dev *d, unsigned bar, size_t off, uint32_t val)

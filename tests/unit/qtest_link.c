@@ -66,6 +66,28 @@ TEST(commands_and_answers)
 	SUB(link_down());
 }
 
+TEST(each_width_of_register_and_port)
+{
+	SUB(link_up(
+		"OK 0xff\nOK 0x1ffff\nOK\nOK\nOK 0xab\nOK 0x1234\nOK 0x89abcdef\nOK\nOK\nOK\n"));
+	CHECK_EQ(qtest_link_read(&l, 0xe0000014, 1), 0xff);
+	CHECK_EQ(qtest_link_read(&l, 0xe0000012, 2), 0xffff);
+	qtest_link_write(&l, 0xe0000014, 1, 0x10f);
+	qtest_link_write(&l, 0xe0000016, 2, 3);
+	CHECK_STR(asked(), "readb 0xe0000014\nreadw 0xe0000012\nwriteb 0xe0000014 0xf\n"
+			   "writew 0xe0000016 0x3\n");
+	CHECK_EQ(qtest_link_in(&l, 0xc012, 1), 0xab);
+	CHECK_EQ(qtest_link_in(&l, 0xc00c, 2), 0x1234);
+	CHECK_EQ(qtest_link_in(&l, 0xc000, 4), 0x89abcdef);
+	CHECK_STR(asked(), "inb 0xc012\ninw 0xc00c\ninl 0xc000\n");
+	qtest_link_out(&l, 0xc012, 1, 0xffffff0f);
+	qtest_link_out(&l, 0xc010, 2, 1);
+	qtest_link_out(&l, 0xc008, 4, 0xfffff);
+	CHECK_STR(asked(), "outb 0xc012 0xf\noutw 0xc010 0x1\noutl 0xc008 0xfffff\n");
+	CHECK_EQ(qtest_link_drain(&l), 3);
+	SUB(link_down());
+}
+
 TEST(interrupt_lines_are_no_answers)
 {
 	SUB(link_up("IRQ raise 4\nOK\nIRQ lower 4\nIRQ raise 5\nOK 0x7\nIRQ lower 5\n"));
@@ -269,6 +291,31 @@ static void fake_close(struct fake *f)
 	unlink(f->path);
 }
 
+TEST(ports)
+{
+	struct pci_dev *d = NULL;
+	struct riser *r;
+	struct fake f;
+	int rc;
+
+	fake_init(&f);
+	f.bar_mask[0] = 0xffffffe1; /* 32 of them */
+	f.bar_mask[1] = 0xfffff000;
+	CHECK_EQ(riser_new(NULL, &r, &err), 0);
+	rc = fake_open(&f, r, &d);
+	if (!rc) {
+		rc = pci_read8(d, 0, 31) == 0 && pci_read8(d, 0, 32) == 0xff &&
+		     pci_read16(d, 0, 31) == 0xffff && pci_read64(d, 0, 0) == UINT64_MAX &&
+		     pci_read16(d, 1, 0xffe) == 0;
+		pci_close(d);
+	}
+	riser_free(r);
+	fake_close(&f);
+	CHECK_EQ(rc, 1);
+	CHECK_EQ(get32(&f, PCI_CFG_BAR0), 0xc000);
+	CHECK_EQ(get32(&f, PCI_CFG_BAR0 + 4), 0xe0000000);
+}
+
 /* Open it, expect @code and a word of the sentence. */
 static void expect(struct fake *f, int code, const char *word)
 {
@@ -352,8 +399,8 @@ TEST(capabilities_in_a_circle)
 	SUB(expect(&f, 0, ""));
 }
 
-TEST_MAIN(CASE(commands_and_answers), CASE(interrupt_lines_are_no_answers),
-	  CASE(a_refusal_reads_as_all_ones), CASE(an_answer_comes_in_pieces),
-	  CASE(an_endless_line_is_the_end), CASE(hanging_up_is_the_end),
-	  CASE(answers_that_nobody_asked_for), CASE(a_plain_function), CASE(no_function),
-	  CASE(bars_of_nonsense), CASE(capabilities_in_a_circle))
+TEST_MAIN(CASE(commands_and_answers), CASE(each_width_of_register_and_port),
+	  CASE(interrupt_lines_are_no_answers), CASE(a_refusal_reads_as_all_ones),
+	  CASE(an_answer_comes_in_pieces), CASE(an_endless_line_is_the_end),
+	  CASE(hanging_up_is_the_end), CASE(answers_that_nobody_asked_for), CASE(a_plain_function),
+	  CASE(ports), CASE(no_function), CASE(bars_of_nonsense), CASE(capabilities_in_a_circle))

@@ -25,9 +25,14 @@
 #define NBARS              6
 #define BAR_SPACE          0xe0000000 /* q35 and pc have a hole for PCI here */
 #define BAR_SPACE_END      0xfec00000
+#define PORT_SPACE         0xc000 /* above what a machine has ports for */
+#define PORT_SPACE_END     0x10000
 #define BAR_IO             0x1
+#define BAR_IO_FLAGS       0x3
 #define BAR_64BIT          0x4
 #define BAR_FLAGS          0xf
+
+#define COMMAND_ON         (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)
 
 #define STATUS             0x06
 #define STATUS_CAPS        0x10
@@ -59,7 +64,8 @@
 extern const struct pci_access access_qtest;
 
 struct bar {
-	uint64_t base, size; /* size 0: not there, or I/O ports */
+	uint64_t base, size; /* size 0: not there */
+	bool ports;
 };
 
 struct qtest {
@@ -69,7 +75,7 @@ struct qtest {
 	struct qtest_qemu qemu;
 	unsigned bdf;
 	struct bar bars[NBARS];
-	uint64_t bar_next;
+	uint64_t bar_next, port_next;
 	uint8_t cap_pm, cap_pcie, cap_msix; /* 0: not there */
 	unsigned vectors;
 	uint64_t msix_table;   /* guest-physical */
@@ -123,7 +129,11 @@ static uint64_t qtest_bar_read(struct pci_dev *d, unsigned bar, size_t off, unsi
 	struct qtest *q = qtest_of(d);
 	uint64_t addr = bar_address(q, bar, off, width);
 
-	return addr == DMA_NONE ? UINT64_MAX : qtest_link_read(&q->link, addr, width);
+	if (addr == DMA_NONE)
+		return UINT64_MAX;
+	if (q->bars[bar].ports)
+		return width > 4 ? UINT64_MAX : qtest_link_in(&q->link, (unsigned)addr, width);
+	return qtest_link_read(&q->link, addr, width);
 }
 
 static void qtest_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigned width,
@@ -132,8 +142,12 @@ static void qtest_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigne
 	struct qtest *q = qtest_of(d);
 	uint64_t addr = bar_address(q, bar, off, width);
 
-	if (addr != DMA_NONE)
+	if (addr == DMA_NONE)
+		return;
+	if (!q->bars[bar].ports)
 		qtest_link_write(&q->link, addr, width, val);
+	else if (width <= 4)
+		qtest_link_out(&q->link, (unsigned)addr, width, (uint32_t)val);
 }
 
 /* --- Interrupts --- */
@@ -231,8 +245,8 @@ static void write_bars(struct qtest *q)
 	}
 }
 
-/* How large a BAR is, and whether it takes two places. Return: its size, 0 for none or ports. */
-static uint64_t size_bar(struct qtest *q, unsigned bdf, unsigned i, bool *wide)
+/* How large a BAR is, and whether it takes two places. Return: its size, 0 for none. */
+static uint64_t size_bar(struct qtest *q, unsigned bdf, unsigned i, bool *wide, bool *ports)
 {
 	unsigned off = PCI_CFG_BAR0 + 4 * i;
 	uint64_t mask;
@@ -240,32 +254,39 @@ static uint64_t size_bar(struct qtest *q, unsigned bdf, unsigned i, bool *wide)
 
 	qtest_link_cfg_write(&q->link, bdf, off, 4, UINT32_MAX);
 	low = qtest_link_cfg_read(&q->link, bdf, off, 4);
-	*wide = !(low & BAR_IO) && low & BAR_64BIT && i + 1 < NBARS;
-	mask = low & ~BAR_FLAGS;
+	*ports = low & BAR_IO;
+	*wide = !*ports && low & BAR_64BIT && i + 1 < NBARS;
+	mask = low & ~(*ports ? BAR_IO_FLAGS : BAR_FLAGS);
 	if (*wide) {
 		qtest_link_cfg_write(&q->link, bdf, off + 4, 4, UINT32_MAX);
 		mask |= (uint64_t)qtest_link_cfg_read(&q->link, bdf, off + 4, 4) << 32;
 	} else {
 		mask |= 0xffffffffull << 32;
 	}
-	return low & BAR_IO || !low ? 0 : ~mask + 1;
+	/* Some have no upper half, since no more than 64 KiB of ports are anywhere. */
+	if (*ports)
+		mask |= 0xffff0000;
+	return low ? ~mask + 1 : 0;
 }
 
 static int assign_bar(struct qtest *q, unsigned bdf, unsigned i, struct bar *bar, bool *wide,
 		      struct riser_err *err)
 {
-	uint64_t size = size_bar(q, bdf, i, wide), base;
+	bool ports;
+	uint64_t size = size_bar(q, bdf, i, wide, &ports), base;
+	uint64_t end = ports ? PORT_SPACE_END : BAR_SPACE_END;
+	uint64_t *next = ports ? &q->port_next : &q->bar_next;
 
 	*bar = (struct bar){ 0 };
 	if (!size)
 		return 0;
 	/* The mask is the device's word: anything but a power of two is nonsense. */
-	base = is_power_of_two(size) ? align_up(q->bar_next, size) : BAR_SPACE_END;
-	if (base >= BAR_SPACE_END || size > BAR_SPACE_END - base)
+	base = is_power_of_two(size) ? align_up(*next, size) : end;
+	if (base >= end || size > end - base)
 		return err_set(err, -ENOSPC, "qtest: no place for BAR %u (%llu bytes)", i,
 			       (unsigned long long)size);
-	*bar = (struct bar){ .base = base, .size = size };
-	q->bar_next = base + size;
+	*bar = (struct bar){ .base = base, .size = size, .ports = ports };
+	*next = base + size;
 	qtest_link_cfg_write(&q->link, bdf, PCI_CFG_BAR0 + 4 * i, 4, (uint32_t)base);
 	if (*wide)
 		qtest_link_cfg_write(&q->link, bdf, PCI_CFG_BAR0 + 4 * i + 4, 4, 0);
@@ -307,7 +328,7 @@ static int set_up_irqs(struct qtest *q, struct riser_err *err)
 	table = cfg_get(q, q->cap_msix + MSIX_TABLE, 4);
 	q->msix_table = bar_address(q, table & MSIX_TABLE_BAR, table & ~(uint32_t)MSIX_TABLE_BAR,
 				    q->vectors * MSIX_ENTRY);
-	if (q->msix_table == DMA_NONE)
+	if (q->msix_table == DMA_NONE || q->bars[table & MSIX_TABLE_BAR].ports)
 		return err_set(err, -EIO, "qtest: the device's MSI-X table is in no BAR");
 	q->peers = calloc(q->vectors, sizeof(*q->peers));
 	if (!q->peers)
@@ -330,6 +351,7 @@ static int set_up_function(struct qtest *q, struct riser_err *err)
 			       q->bdf >> 3, q->bdf & 7);
 	cfg_set(q, PCI_CFG_COMMAND, 2, 0);
 	q->bar_next = BAR_SPACE;
+	q->port_next = PORT_SPACE;
 	for (unsigned i = 0; i < NBARS; i += wide ? 2 : 1) {
 		int rc = assign_bar(q, q->bdf, i, &q->bars[i], &wide, err);
 
@@ -337,7 +359,7 @@ static int set_up_function(struct qtest *q, struct riser_err *err)
 			return rc;
 	}
 	find_caps(q);
-	cfg_set(q, PCI_CFG_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	cfg_set(q, PCI_CFG_COMMAND, 2, COMMAND_ON);
 	return set_up_irqs(q, err);
 }
 
@@ -377,7 +399,7 @@ static int qtest_reset_poll(struct pci_dev *d)
 		rc = -ENODEV;
 	} else if (clock_real() >= q->reset_done) {
 		write_bars(q);
-		cfg_set(q, PCI_CFG_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+		cfg_set(q, PCI_CFG_COMMAND, 2, COMMAND_ON);
 		for (unsigned i = 0; q->irq_on && i < q->vectors; i++)
 			aim_vector(q, i);
 		if (q->irq_on)

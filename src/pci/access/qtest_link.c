@@ -126,33 +126,62 @@ static uint64_t ask(struct qtest_link *l, const char *text, int len)
 	return answer(l, true, &val) ? val : UINT64_MAX;
 }
 
+static char width_letter(unsigned width)
+{
+	static const char letters[] = { [1] = 'b', [2] = 'w', [4] = 'l', [8] = 'q' };
+
+	return letters[width];
+}
+
+static uint64_t low_bytes(uint64_t val, unsigned width)
+{
+	return val & UINT64_MAX >> (64 - 8 * width);
+}
+
 uint64_t qtest_link_read(struct qtest_link *l, uint64_t addr, unsigned width)
 {
 	char text[64];
-	int len = snprintf(text, sizeof(text), "read%c 0x%" PRIx64 "\n", width == 8 ? 'q' : 'l',
-			   addr);
+	int len = snprintf(text, sizeof(text), "read%c 0x%" PRIx64 "\n", width_letter(width), addr);
 	uint64_t val;
 
 	pthread_mutex_lock(&l->lock);
 	val = ask(l, text, len);
 	pthread_mutex_unlock(&l->lock);
-	return width == 8 ? val : (uint32_t)val;
+	return low_bytes(val, width);
 }
 
 void qtest_link_write(struct qtest_link *l, uint64_t addr, unsigned width, uint64_t val)
 {
 	char text[64];
 	int len = snprintf(text, sizeof(text), "write%c 0x%" PRIx64 " 0x%" PRIx64 "\n",
-			   width == 8 ? 'q' : 'l', addr, val);
+			   width_letter(width), addr, low_bytes(val, width));
 
 	pthread_mutex_lock(&l->lock);
 	post(l, text, len, 1);
 	pthread_mutex_unlock(&l->lock);
 }
 
-static char width_letter(unsigned len)
+uint32_t qtest_link_in(struct qtest_link *l, unsigned port, unsigned width)
 {
-	return len == 1 ? 'b' : len == 2 ? 'w' : 'l';
+	char text[64];
+	int len = snprintf(text, sizeof(text), "in%c 0x%x\n", width_letter(width), port);
+	uint64_t val;
+
+	pthread_mutex_lock(&l->lock);
+	val = ask(l, text, len);
+	pthread_mutex_unlock(&l->lock);
+	return (uint32_t)low_bytes(val, width);
+}
+
+void qtest_link_out(struct qtest_link *l, unsigned port, unsigned width, uint32_t val)
+{
+	char text[64];
+	int len = snprintf(text, sizeof(text), "out%c 0x%x 0x%x\n", width_letter(width), port,
+			   (uint32_t)low_bytes(val, width));
+
+	pthread_mutex_lock(&l->lock);
+	post(l, text, len, 1);
+	pthread_mutex_unlock(&l->lock);
 }
 
 static int select_register(char *text, size_t size, unsigned bdf, unsigned off)

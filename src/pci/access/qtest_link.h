@@ -31,9 +31,13 @@ void qtest_link_init(struct qtest_link *l, int fd);
 /* Partial-safe: a zeroed structure is left alone. */
 void qtest_link_destroy(struct qtest_link *l);
 
-/* Guest-physical memory, registers mostly; @width is 4 or 8. */
+/* Guest-physical memory, registers mostly; @width is 1, 2, 4 or 8. */
 uint64_t qtest_link_read(struct qtest_link *l, uint64_t addr, unsigned width);
 void qtest_link_write(struct qtest_link *l, uint64_t addr, unsigned width, uint64_t val);
+
+/* Ports; @width is 1, 2 or 4. */
+uint32_t qtest_link_in(struct qtest_link *l, unsigned port, unsigned width);
+void qtest_link_out(struct qtest_link *l, unsigned port, unsigned width, uint32_t val);
 
 /* Configuration space through ports 0xcf8 and 0xcfc; @len is 1, 2 or 4. */
 uint32_t qtest_link_cfg_read(struct qtest_link *l, unsigned bdf, unsigned off, unsigned len);

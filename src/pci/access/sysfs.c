@@ -3,7 +3,8 @@
 /*
  * sysfs:0000:01:00.0: a PCI function without an IOMMU and without a driver, as root.
  *
- * Registers are a mapping of the file resourceN, configuration space is the file config. The
+ * Registers are a mapping of the file resourceN, ports are read from it and written to it, and
+ * configuration space is the file config. The
  * function is told physical addresses, and nothing but its good will keeps it to them: so this way
  * is taken only where it is asked for by its name, where no driver has the function, and where no
  * IOMMU translates for it, since addresses would not be what they say then.
@@ -36,6 +37,7 @@
  * struct sysfs_dev - an opened function
  * @dir: its folder
  * @cfg: the file config
+ * @bars: mapped, or @ports is the file to read and write; -1 for none
  * @ram: what it reaches
  * @looked: when it was last looked for
  */
@@ -47,6 +49,7 @@ struct sysfs_dev {
 	struct {
 		uint8_t *addr;
 		size_t len;
+		int ports;
 	} bars[BARS];
 	struct sysfs_ram ram;
 	uint64_t looked;
@@ -125,6 +128,28 @@ static uint8_t *reach(struct sysfs_dev *v, unsigned bar, size_t off, size_t len)
 	return v->bars[bar].addr + off;
 }
 
+/* Ports: the kernel takes and gives what an in or out instruction does. Return: all-ones if not. */
+static uint64_t port_read(const struct sysfs_dev *v, unsigned bar, size_t off, unsigned width)
+{
+	riser_le32 raw = { 0 };
+
+	if (bar >= BARS || v->bars[bar].ports < 0 || width > 4 ||
+	    pread(v->bars[bar].ports, &raw, width, (off_t)off) != (ssize_t)width)
+		return UINT64_MAX;
+	return le32(raw);
+}
+
+static void port_write(const struct sysfs_dev *v, unsigned bar, size_t off, unsigned width,
+		       uint64_t val)
+{
+	riser_le32 raw = to_le32((uint32_t)val);
+
+	/* One that fails has found nobody there, which reading tells. */
+	if (bar < BARS && v->bars[bar].ports >= 0 && width <= 4 &&
+	    pwrite(v->bars[bar].ports, &raw, width, (off_t)off) < 0)
+		return;
+}
+
 static int sysfs_bar_map(struct pci_dev *d, unsigned bar, size_t off, size_t len,
 			 volatile void **out)
 {
@@ -137,9 +162,20 @@ static uint64_t sysfs_bar_read(struct pci_dev *d, unsigned bar, size_t off, unsi
 	struct sysfs_dev *v = sysfs_of(d);
 	const uint8_t *p = reach(v, bar, off, width);
 
-	if (!p || load_relaxed(&v->gone))
+	if (load_relaxed(&v->gone))
 		return UINT64_MAX;
-	return width == 8 ? mmio_read64(p) : mmio_read32(p);
+	if (!p)
+		return port_read(v, bar, off, width);
+	switch (width) {
+	case 1:
+		return mmio_read8(p);
+	case 2:
+		return mmio_read16(p);
+	case 4:
+		return mmio_read32(p);
+	default:
+		return mmio_read64(p);
+	}
 }
 
 static void sysfs_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigned width,
@@ -148,12 +184,18 @@ static void sysfs_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigne
 	struct sysfs_dev *v = sysfs_of(d);
 	uint8_t *p = reach(v, bar, off, width);
 
-	if (!p || load_relaxed(&v->gone))
+	if (load_relaxed(&v->gone))
 		return;
-	if (width == 8)
-		mmio_write64(p, val);
-	else
+	if (!p)
+		port_write(v, bar, off, width, val);
+	else if (width == 1)
+		mmio_write8(p, (uint8_t)val);
+	else if (width == 2)
+		mmio_write16(p, (uint16_t)val);
+	else if (width == 4)
 		mmio_write32(p, (uint32_t)val);
+	else
+		mmio_write64(p, val);
 }
 
 /* --- Reset and removal --- */
@@ -175,7 +217,7 @@ static int write_file(const struct sysfs_dev *v, const char *name, const char *v
 
 static int set_command(struct sysfs_dev *v, bool on)
 {
-	uint32_t val, bits = PCI_COMMAND_MASTER | (on ? PCI_COMMAND_MEMORY : 0);
+	uint32_t val, bits = PCI_COMMAND_MASTER | (on ? PCI_COMMAND_MEMORY | PCI_COMMAND_IO : 0);
 	int rc = sysfs_cfg_read(&v->pci, PCI_CFG_COMMAND, 2, &val);
 
 	if (rc || val == UINT16_MAX)
@@ -267,8 +309,11 @@ static int open_cfg(const char *root, struct sysfs_dev *v, struct riser_err *err
 	return err_set(err, -EBUSY, "%s is in use by this process or another", v->bdf);
 }
 
-/* The file resourceN, whole. Return: 0, also where there is none, or a negative errno. */
-static int map_bar(const char *path, uint8_t **addr, size_t *len)
+/*
+ * The file resourceN, whole: mapped, or left open where it is of ports, which mmap() refuses.
+ * Return: 0, also where there is none, or a negative errno.
+ */
+static int map_bar(const char *path, uint8_t **addr, size_t *len, int *ports)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC), rc = 0;
 	struct stat st;
@@ -283,7 +328,10 @@ static int map_bar(const char *path, uint8_t **addr, size_t *len)
 		if (p != MAP_FAILED) {
 			*addr = p;
 			*len = (size_t)st.st_size;
-		} else if (errno != EINVAL) { /* as ports do, which no driver here wants */
+		} else if (errno == EINVAL) {
+			*ports = fd;
+			return 0;
+		} else {
 			rc = -errno;
 		}
 	}
@@ -299,7 +347,7 @@ static int map_bars(struct sysfs_dev *v, struct riser_err *err)
 		int rc;
 
 		snprintf(path, sizeof(path), "%s/resource%u", v->dir, i);
-		rc = map_bar(path, &v->bars[i].addr, &v->bars[i].len);
+		rc = map_bar(path, &v->bars[i].addr, &v->bars[i].len, &v->bars[i].ports);
 		if (rc)
 			return err_set(err, rc, "%s cannot be mapped: %s%s", path, strerror(-rc),
 				       rc == -EPERM ? ": the kernel is locked down" : "");
@@ -344,9 +392,12 @@ static void sysfs_close(struct pci_dev *d)
 		set_command(v, false);
 		write_file(v, "enable", "0");
 	}
-	for (unsigned i = 0; i < BARS; i++)
+	for (unsigned i = 0; i < BARS; i++) {
 		if (v->bars[i].addr)
 			munmap(v->bars[i].addr, v->bars[i].len);
+		if (v->bars[i].ports >= 0)
+			close(v->bars[i].ports);
+	}
 	dma_space_destroy(&v->pci.dma);
 	sysfs_ram_drop(&v->ram);
 	if (v->cfg >= 0)
@@ -387,6 +438,8 @@ int sysfs_open_on(const char *root, struct riser *r, const struct uri *u, struct
 	v->pci.access = &access_sysfs;
 	v->pci.r = r;
 	v->cfg = -1;
+	for (unsigned i = 0; i < BARS; i++)
+		v->bars[i].ports = -1;
 	rc = read_uri(v, root, u, &memory, err);
 	if (!rc)
 		rc = set_up(v, root, memory, err);

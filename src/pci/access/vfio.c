@@ -147,8 +147,9 @@ static uint64_t vfio_bar_read(struct pci_dev *d, unsigned bar, size_t off, unsig
 	struct vfio_dev *v = vfio_of(d);
 	uint32_t low, high = 0;
 
-	/* As two halves, low first, as base/mmio.h has it. */
-	if (bar >= VFIO_BARS || load_acquire(&v->gone) || get(v, &v->bars[bar], off, 4, &low) ||
+	/* Wide ones as two halves, low first, as base/mmio.h has it. */
+	if (bar >= VFIO_BARS || load_acquire(&v->gone) ||
+	    get(v, &v->bars[bar], off, min_of(width, 4u), &low) ||
 	    (width == 8 && get(v, &v->bars[bar], off + 4, 4, &high)))
 		return UINT64_MAX;
 	return low | (uint64_t)high << 32;
@@ -161,7 +162,7 @@ static void vfio_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigned
 
 	if (bar >= VFIO_BARS || load_acquire(&v->gone))
 		return;
-	put(v, &v->bars[bar], off, 4, (uint32_t)val);
+	put(v, &v->bars[bar], off, min_of(width, 4u), (uint32_t)val);
 	if (width == 8)
 		put(v, &v->bars[bar], off + 4, 4, (uint32_t)(val >> 32));
 }
