@@ -9,13 +9,17 @@
  *
  * Doorbells are plain memory that the driver maps and the model watches, but for a threaded model
  * on virtual time: there a doorbell must tell the clock, so it goes through bar_write.
+ *
+ * What a model is, the front end knows by its struct model_ops alone.
  */
 #include "base/barrier.h"
 #include "base/err.h"
 #include "base/event.h"
 #include "base/exec.h"
+#include "base/parse.h"
+#include "base/riser.h"
 #include "base/uri.h"
-#include "model/nvme.h"
+#include "model/front.h"
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,7 +36,10 @@
 #define CAP_EXPRESS    0x50
 #define CAP_ID_MSIX    0x11
 #define CAP_ID_EXPRESS 0x10
+#define CAP_OWN        0x90 /* the model's own, behind each other */
+#define MSIX_ENABLE    0x8000u
 #define EXPRESS_FLR    (1u << 28) /* device capabilities: function level reset */
+#define COMMAND_ON     (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)
 #define EXPRESS_START  (1u << 15) /* device control: do it */
 
 /**
@@ -47,13 +54,12 @@
  */
 struct model_pci {
 	struct pci_dev dev;
-	struct model_iommu iommu;
-	struct model_nvme *nvme;
+	struct model_front front;
+	struct model *m;
 	pthread_mutex_t lock;
 	unsigned waiting;
 	uint64_t next;
 	uint8_t cfg[CFG_LEN];
-	size_t bar_len;
 	int *fds;
 	bool *pending;
 	unsigned nvectors;
@@ -69,21 +75,42 @@ static struct model_pci *model_of(struct pci_dev *d)
 	return container_of(d, struct model_pci, dev);
 }
 
-static void model_lock(struct model_pci *p)
+static void front_lock(struct model_pci *p)
 {
 	__atomic_fetch_add(&p->waiting, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&p->lock);
 	__atomic_fetch_sub(&p->waiting, 1, __ATOMIC_RELAXED);
 }
 
-static void model_unlock(struct model_pci *p)
+static void front_unlock(struct model_pci *p)
 {
 	pthread_mutex_unlock(&p->lock);
 }
 
+struct model *model_lock(struct pci_dev *d)
+{
+	front_lock(model_of(d));
+	return model_of(d)->m;
+}
+
+void model_unlock(struct pci_dev *d)
+{
+	front_unlock(model_of(d));
+}
+
+void model_refused(struct pci_dev *d, uint64_t *count, uint64_t *iova)
+{
+	struct model_iommu *u = &model_of(d)->front.iommu;
+
+	pthread_mutex_lock(&u->lock);
+	*count = u->refused;
+	*iova = u->refused_iova;
+	pthread_mutex_unlock(&u->lock);
+}
+
 static struct model_iommu *model_iommu_of(struct riser_dma_space *s)
 {
-	return &container_of(s, struct model_pci, dev.dma)->iommu;
+	return &container_of(s, struct model_pci, dev.dma)->front.iommu;
 }
 
 static int model_dma_map(struct riser_dma_space *s, const struct dma_region *region,
@@ -104,9 +131,9 @@ static const struct dma_space_ops model_dma_ops = {
 };
 
 /* Without masking: a vector that has no descriptor yet is delivered when it gets one. */
-static void model_irq(void *ctx, unsigned vector)
+static void model_irq(struct model_front *f, unsigned vector)
 {
-	struct model_pci *p = ctx;
+	struct model_pci *p = container_of(f, struct model_pci, front);
 
 	if (vector >= p->nvectors)
 		return;
@@ -131,34 +158,42 @@ static void model_cfg_set(struct model_pci *p, unsigned off, unsigned len, uint3
 		p->cfg[off + i] = (uint8_t)(v >> 8 * i);
 }
 
-static size_t model_bar_len(const struct model_nvme *m, unsigned vectors)
+/* The chain: MSI-X where there are vectors, PCI Express, the model's own. */
+static void model_cfg_caps(struct model_pci *p)
 {
-	size_t len = RISER_NVME_REG_DBS + m->doorbells_len + align_up(vectors * 16, 4096) + 4096;
+	const struct model_function *fn = &p->m->function;
+	unsigned at = CAP_OWN, link = CAP_EXPRESS + 1;
 
-	while (!is_power_of_two(len))
-		len += len & -len;
-	return len;
+	model_cfg_set(p, PCI_CFG_CAP, 1, p->nvectors ? CAP_MSIX : CAP_EXPRESS);
+	model_cfg_set(p, CAP_MSIX, 2, CAP_EXPRESS << 8 | CAP_ID_MSIX);
+	model_cfg_set(p, CAP_MSIX + 2, 2, p->nvectors - 1);
+	model_cfg_set(p, CAP_MSIX + 4, 4, fn->msix_table | fn->msix_bar);
+	model_cfg_set(p, CAP_MSIX + 8, 4, fn->msix_pba | fn->msix_bar);
+	model_cfg_set(p, CAP_EXPRESS, 4, 2u << 16 | CAP_ID_EXPRESS);
+	model_cfg_set(p, CAP_EXPRESS + 4, 4, EXPRESS_FLR);
+	for (unsigned i = 0; i < fn->ncaps; i++) {
+		memcpy(&p->cfg[at], fn->caps[i], fn->caps[i][2]);
+		p->cfg[at + 1] = 0;
+		p->cfg[link] = (uint8_t)at;
+		link = at + 1;
+		at += (unsigned)align_up(fn->caps[i][2], 4);
+	}
 }
 
 static void model_cfg_init(struct model_pci *p)
 {
-	unsigned table = (unsigned)(RISER_NVME_REG_DBS + p->nvme->doorbells_len);
+	const struct model_function *fn = &p->m->function;
 
-	p->bar_len = model_bar_len(p->nvme, p->nvectors);
-	model_cfg_set(p, PCI_CFG_VENDOR, 2, MODEL_PCI_VENDOR);
-	model_cfg_set(p, PCI_CFG_DEVICE, 2, MODEL_PCI_DEVICE);
-	model_cfg_set(p, PCI_CFG_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	model_cfg_set(p, PCI_CFG_VENDOR, 2, fn->vendor);
+	model_cfg_set(p, PCI_CFG_DEVICE, 2, fn->device);
+	model_cfg_set(p, PCI_CFG_COMMAND, 2, COMMAND_ON);
 	model_cfg_set(p, CFG_STATUS, 2, STATUS_CAPS);
-	model_cfg_set(p, PCI_CFG_CLASS, 4, PCI_CLASS_NVME << 8);
-	model_cfg_set(p, PCI_CFG_BAR0, 4, 4); /* memory, 64 bits */
-	model_cfg_set(p, CFG_SUBSYSTEM, 4, MODEL_PCI_DEVICE << 16 | MODEL_PCI_VENDOR);
-	model_cfg_set(p, PCI_CFG_CAP, 1, p->nvectors ? CAP_MSIX : CAP_EXPRESS);
-	model_cfg_set(p, CAP_MSIX, 2, CAP_EXPRESS << 8 | CAP_ID_MSIX);
-	model_cfg_set(p, CAP_MSIX + 2, 2, p->nvectors - 1);
-	model_cfg_set(p, CAP_MSIX + 4, 4, table);
-	model_cfg_set(p, CAP_MSIX + 8, 4, table + (uint32_t)align_up(p->nvectors * 16, 4096));
-	model_cfg_set(p, CAP_EXPRESS, 4, 2u << 16 | CAP_ID_EXPRESS);
-	model_cfg_set(p, CAP_EXPRESS + 4, 4, EXPRESS_FLR);
+	model_cfg_set(p, PCI_CFG_CLASS, 4, fn->class);
+	for (unsigned i = 0; i < MODEL_BARS; i++)
+		if (fn->bars[i].len)
+			model_cfg_set(p, PCI_CFG_BAR0 + 4 * i, 4, fn->bars[i].kind);
+	model_cfg_set(p, CFG_SUBSYSTEM, 4, (uint32_t)fn->subdevice << 16 | fn->subvendor);
+	model_cfg_caps(p);
 }
 
 static int model_cfg_read(struct pci_dev *d, unsigned off, unsigned len, uint32_t *val)
@@ -169,71 +204,93 @@ static int model_cfg_read(struct pci_dev *d, unsigned off, unsigned len, uint32_
 		*val = 0;
 		return 0;
 	}
-	model_lock(p);
-	*val = p->nvme->gone ? UINT32_MAX >> (32 - 8 * len) : model_cfg_get(p, off, len);
-	model_unlock(p);
+	front_lock(p);
+	*val = p->m->gone ? UINT32_MAX >> (32 - 8 * len) : model_cfg_get(p, off, len);
+	front_unlock(p);
 	return 0;
 }
 
 static void model_reset_start(struct model_pci *p)
 {
 	model_cfg_set(p, PCI_CFG_COMMAND, 2, 0);
-	model_iommu_master(&p->iommu, false);
-	model_nvme_function_reset(p->nvme);
+	model_iommu_master(&p->front.iommu, false);
+	p->m->ops->reset(p->m);
 	p->reset_at = clock_now(p->dev.r) + RESET_NS;
 	store_relaxed(&p->next, p->reset_at);
+}
+
+/* Only addresses that the BAR's length leaves open are kept: so its length is found out. */
+static void model_cfg_bar(struct model_pci *p, unsigned bar, uint32_t val)
+{
+	const struct model_function *fn = &p->m->function;
+
+	if (fn->bars[bar].len)
+		val = (val & ~(fn->bars[bar].len - 1)) | fn->bars[bar].kind;
+	else if (!bar || fn->bars[bar - 1].kind != MODEL_BAR_MEMORY64)
+		val = 0;
+	model_cfg_set(p, PCI_CFG_BAR0 + 4 * bar, 4, val);
+}
+
+static void model_cfg_msix(struct model_pci *p, uint32_t control)
+{
+	model_cfg_set(p, CAP_MSIX + 2, 2, (p->nvectors - 1) | (control & 0xc000));
+	if (p->m->ops->msix)
+		p->m->ops->msix(p->m, control & MSIX_ENABLE);
 }
 
 static int model_cfg_write(struct pci_dev *d, unsigned off, unsigned len, uint32_t val)
 {
 	struct model_pci *p = model_of(d);
 
-	model_lock(p);
-	if (p->nvme->gone || p->reset_at) {
+	front_lock(p);
+	if (p->m->gone || p->reset_at) {
 		/* nobody there */
 	} else if (off == PCI_CFG_COMMAND) {
 		model_cfg_set(p, off, 2, val & 0x0407);
-		model_iommu_master(&p->iommu, val & PCI_COMMAND_MASTER);
-	} else if (off == PCI_CFG_BAR0 && len == 4) {
-		model_cfg_set(p, off, 4, (val & ~((uint32_t)p->bar_len - 1)) | 4);
-	} else if (off == PCI_CFG_BAR0 + 4 && len == 4) {
-		model_cfg_set(p, off, 4, val);
-	} else if (off == CAP_MSIX + 2) {
-		model_cfg_set(p, off, 2, (p->nvectors - 1) | (val & 0xc000));
+		model_iommu_master(&p->front.iommu, val & PCI_COMMAND_MASTER);
+	} else if (off >= PCI_CFG_BAR0 && off < PCI_CFG_BAR0 + 4 * MODEL_BARS && len == 4) {
+		model_cfg_bar(p, (off - PCI_CFG_BAR0) / 4, val);
+	} else if (off == CAP_MSIX + 2 && p->nvectors) {
+		model_cfg_msix(p, val);
 	} else if (off == CAP_EXPRESS + 8 && val & EXPRESS_START) {
 		model_reset_start(p);
 	}
-	model_unlock(p);
+	front_unlock(p);
 	return 0;
+}
+
+/* The BAR has @len bytes there. */
+static bool model_bar_has(const struct model_pci *p, unsigned bar, size_t off, size_t len)
+{
+	size_t end = bar < MODEL_BARS ? p->m->function.bars[bar].len : 0;
+
+	return off < end && len <= end - off;
 }
 
 static int model_bar_map(struct pci_dev *d, unsigned bar, size_t off, size_t len,
 			 volatile void **out)
 {
 	struct model_pci *p = model_of(d);
-	size_t end = RISER_NVME_REG_DBS + p->nvme->doorbells_len;
 
-	if (bar != 0 || off >= p->bar_len || len > p->bar_len - off)
+	if (!model_bar_has(p, bar, off, len))
 		return -EINVAL;
-	if (off < RISER_NVME_REG_DBS || off + len > end)
-		return -EOPNOTSUPP;
 	if (p->threaded && d->r->clock.is_virtual)
 		return -EOPNOTSUPP;
-	*out = (char *)p->nvme->doorbells + (off - RISER_NVME_REG_DBS);
-	return 0;
+	*out = p->m->ops->map(p->m, bar, off, len);
+	return *out ? 0 : -EOPNOTSUPP;
 }
 
 static uint64_t model_bar_read(struct pci_dev *d, unsigned bar, size_t off, unsigned width)
 {
 	struct model_pci *p = model_of(d);
-	uint64_t v = 0;
+	uint64_t v = UINT64_MAX >> (64 - 8 * width);
 
-	if (bar != 0 || off % width)
+	if (off % width || !model_bar_has(p, bar, off, width))
 		return UINT64_MAX;
-	model_lock(p);
-	if (off < RISER_NVME_REG_DBS || p->nvme->gone)
-		v = model_nvme_reg_read(p->nvme, off, width);
-	model_unlock(p);
+	front_lock(p);
+	if (!p->m->gone)
+		v = p->m->ops->read(p->m, bar, off, width);
+	front_unlock(p);
 	return v;
 }
 
@@ -242,17 +299,14 @@ static void model_bar_write(struct pci_dev *d, unsigned bar, size_t off, unsigne
 {
 	struct model_pci *p = model_of(d);
 
-	if (bar != 0 || off % width)
+	if (off % width || !model_bar_has(p, bar, off, width))
 		return;
-	if (off >= RISER_NVME_REG_DBS) {
-		if (off + width <= RISER_NVME_REG_DBS + p->nvme->doorbells_len && width == 4)
-			model_nvme_doorbell(p->nvme, off - RISER_NVME_REG_DBS, (uint32_t)val);
+	if (p->m->ops->post && p->m->ops->post(p->m, bar, off, width, val))
 		return;
-	}
-	model_lock(p);
-	if (!p->reset_at)
-		model_nvme_reg_write(p->nvme, off, width, val);
-	model_unlock(p);
+	front_lock(p);
+	if (!p->reset_at && !p->m->gone)
+		p->m->ops->write(p->m, bar, off, width, val);
+	front_unlock(p);
 	clock_bump(d->r);
 }
 
@@ -267,7 +321,9 @@ static int model_irq_set(struct pci_dev *d, const int *fds, unsigned n)
 
 	if (n > p->nvectors)
 		return -EINVAL;
-	model_lock(p);
+	front_lock(p);
+	if (p->nvectors)
+		model_cfg_msix(p, n ? MSIX_ENABLE : 0);
 	for (unsigned v = 0; v < p->nvectors; v++) {
 		p->fds[v] = v < n ? fds[v] : -1;
 		if (!n)
@@ -277,7 +333,7 @@ static int model_irq_set(struct pci_dev *d, const int *fds, unsigned n)
 		p->pending[v] = false;
 		event_signal(p->fds[v]);
 	}
-	model_unlock(p);
+	front_unlock(p);
 	return 0;
 }
 
@@ -286,11 +342,11 @@ static int model_reset(struct pci_dev *d)
 	struct model_pci *p = model_of(d);
 	bool gone;
 
-	model_lock(p);
-	gone = p->nvme->gone;
+	front_lock(p);
+	gone = p->m->gone;
 	if (!gone)
 		model_reset_start(p);
-	model_unlock(p);
+	front_unlock(p);
 	clock_bump(d->r);
 	return gone ? -ENODEV : 0;
 }
@@ -299,7 +355,7 @@ static int model_reset(struct pci_dev *d)
 static unsigned model_step(struct model_pci *p)
 {
 	uint64_t next;
-	unsigned n = model_nvme_step(p->nvme, &next);
+	unsigned n = p->m->ops->step(p->m, &next);
 
 	if (p->reset_at)
 		next = min_of(next, p->reset_at);
@@ -312,20 +368,21 @@ static int model_reset_poll(struct pci_dev *d)
 	struct model_pci *p = model_of(d);
 	int rc = 0;
 
-	model_lock(p);
+	front_lock(p);
 	if (!p->threaded)
 		model_step(p); /* what the backing has must come back first */
-	if (p->nvme->gone) {
+	if (p->m->gone) {
 		rc = -ENODEV;
 	} else if (!p->reset_at) {
 		rc = 1;
-	} else if (p->reset_at <= clock_now(d->r) && !p->nvme->nbacked) {
+	} else if (p->reset_at <= clock_now(d->r) &&
+		   (!p->m->ops->quiet || p->m->ops->quiet(p->m))) {
 		p->reset_at = 0;
-		model_cfg_set(p, PCI_CFG_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-		model_iommu_master(&p->iommu, true);
+		model_cfg_set(p, PCI_CFG_COMMAND, 2, COMMAND_ON);
+		model_iommu_master(&p->front.iommu, true);
 		rc = 1;
 	}
-	model_unlock(p);
+	front_unlock(p);
 	return rc;
 }
 
@@ -336,8 +393,8 @@ static int model_pump(struct pci_dev *d, uint64_t *next)
 
 	if (p->threaded) {
 		*next = TIME_NEVER; /* its thread knows */
-		/* Pairs with model_nvme_vanish(). */
-		return load_acquire(&p->nvme->gone) ? -ENODEV : 0;
+		/* Pairs with the store of the model that vanishes. */
+		return load_acquire(&p->m->gone) ? -ENODEV : 0;
 	}
 	if (pthread_mutex_trylock(&p->lock)) {
 		/*
@@ -348,10 +405,10 @@ static int model_pump(struct pci_dev *d, uint64_t *next)
 		return 0;
 	}
 	n = (int)model_step(p);
-	if (unlikely(p->nvme->gone))
+	if (unlikely(p->m->gone))
 		n = -ENODEV;
 	*next = load_relaxed(&p->next);
-	model_unlock(p);
+	front_unlock(p);
 	return n;
 }
 
@@ -406,9 +463,10 @@ static void model_close(struct pci_dev *d)
 		clock_bump(d->r);
 		pthread_join(p->thread, NULL);
 	}
-	model_nvme_free(p->nvme);
+	if (p->m)
+		p->m->ops->close(p->m);
 	dma_space_destroy(&p->dev.dma);
-	model_iommu_destroy(&p->iommu);
+	model_iommu_destroy(&p->front.iommu);
 	pthread_mutex_destroy(&p->lock);
 	free(p->fds);
 	free(p->pending);
@@ -416,99 +474,69 @@ static void model_close(struct pci_dev *d)
 }
 
 extern const struct pci_access access_model;
+extern const struct model_ops model_nvme_ops;
+
+static const struct model_ops *const models[] = { &model_nvme_ops };
+
+static const struct model_ops *model_find(const char *name, struct riser_err *err)
+{
+	const char *names[array_len(models) + 1] = { NULL }, *near;
+
+	for (size_t i = 0; i < array_len(models); i++) {
+		if (!strcmp(models[i]->name, name))
+			return models[i];
+		names[i] = models[i]->name;
+	}
+	near = parse_nearest(name, names);
+	err_set(err, -EINVAL, "model: there is no model '%s'; %s '%s'%s", name,
+		near ? "did you mean" : "there is", near ? near : names[0], near ? "?" : "");
+	return NULL;
+}
+
+/* What depends on what the model turned out to be. */
+static int model_front_init(struct model_pci *p, struct riser_err *err)
+{
+	int rc;
+
+	p->nvectors = p->m->function.vectors;
+	p->fds = calloc(p->nvectors + 1, sizeof(*p->fds));
+	p->pending = calloc(p->nvectors + 1, sizeof(*p->pending));
+	if (!p->fds || !p->pending)
+		return err_set(err, -ENOMEM, "no memory for a model's interrupts");
+	for (unsigned v = 0; v < p->nvectors; v++)
+		p->fds[v] = -1;
+	model_cfg_init(p);
+	rc = dma_space_init(&p->dev.dma, p->dev.r, &model_dma_ops, MODEL_PAGE_SHIFT, false, err);
+	return !rc && p->m->thread ? model_thread_start(p, err) : rc;
+}
 
 static int model_open(struct riser *r, const struct uri *u, struct pci_dev **out,
 		      struct riser_err *err)
 {
-	struct model_nvme_config *cfg;
+	const struct model_ops *ops = model_find(u->rest, err);
 	struct model_pci *p;
 	int rc;
 
-	if (strcmp(u->rest, "nvme"))
-		return err_set(err, -EINVAL, "model: there is no model '%s'; there is: nvme",
-			       u->rest);
+	if (!ops)
+		return -EINVAL;
 	p = calloc(1, sizeof(*p));
-	cfg = calloc(1, sizeof(*cfg));
-	if (!p || !cfg || pthread_mutex_init(&p->lock, NULL)) {
-		free(cfg);
+	if (!p || pthread_mutex_init(&p->lock, NULL)) {
 		free(p);
 		return err_set(err, -ENOMEM, "no memory for a model");
 	}
 	p->dev.access = &access_model;
 	p->dev.r = r;
 	p->next = TIME_NEVER;
-	rc = model_nvme_configure(u, cfg, err);
+	p->front.irq = model_irq;
+	rc = ops->open(r, u, &p->front, &p->m, err);
 	if (!rc)
-		rc = model_iommu_init(&p->iommu, cfg->huge, err);
-	if (!rc)
-		rc = model_nvme_new(r, cfg, &p->iommu, model_irq, p, &p->nvme, err);
-	if (rc)
-		goto fail;
-	p->nvectors = cfg->vectors;
-	p->fds = calloc(p->nvectors + 1, sizeof(*p->fds));
-	p->pending = calloc(p->nvectors + 1, sizeof(*p->pending));
-	if (!p->fds || !p->pending) {
-		rc = err_set(err, -ENOMEM, "no memory for a model's interrupts");
-		goto fail;
+		rc = model_front_init(p, err);
+	if (rc) {
+		model_close(&p->dev);
+		return rc;
 	}
-	for (unsigned v = 0; v < p->nvectors; v++)
-		p->fds[v] = -1;
-	model_cfg_init(p);
-	rc = dma_space_init(&p->dev.dma, r, &model_dma_ops, MODEL_PAGE_SHIFT, false, err);
-	if (!rc && cfg->thread)
-		rc = model_thread_start(p, err);
-	if (rc)
-		goto fail;
-	free(cfg);
 	*out = &p->dev;
 	return 0;
-fail:
-	free(cfg);
-	model_close(&p->dev);
-	return rc;
-}
-
-void model_nvme_get_counters(struct pci_dev *d, struct model_nvme_counters *counters)
-{
-	struct model_pci *p = model_of(d);
-
-	model_lock(p);
-	*counters = p->nvme->counters;
-	counters->inflight = model_nvme_inflight(p->nvme);
-	pthread_mutex_lock(&p->iommu.lock);
-	counters->dma_refused = p->iommu.refused;
-	counters->dma_refused_iova = p->iommu.refused_iova;
-	pthread_mutex_unlock(&p->iommu.lock);
-	model_unlock(p);
-}
-
-int model_nvme_fault_add(struct pci_dev *d, const char *rules, struct riser_err *err)
-{
-	struct model_pci *p = model_of(d);
-	int rc;
-
-	model_lock(p);
-	rc = model_fault_parse(p->nvme, rules, err);
-	model_unlock(p);
-	return rc;
-}
-
-void model_nvme_fault_clear(struct pci_dev *d)
-{
-	struct model_pci *p = model_of(d);
-
-	model_lock(p);
-	model_fault_clear(p->nvme);
-	model_unlock(p);
-}
-
-void model_nvme_limit_queues(struct pci_dev *d, unsigned n)
-{
-	struct model_pci *p = model_of(d);
-
-	model_lock(p);
-	p->nvme->grants = min_of(n, p->nvme->cfg.queues);
-	model_unlock(p);
 }
 
 const struct pci_access access_model = {

@@ -118,7 +118,7 @@ void model_nvme_fatal(struct model_nvme *m)
 void model_nvme_vanish(struct model_nvme *m)
 {
 	/* Pairs with the pump of a threaded model: nothing of the host's is touched any more. */
-	store_release(&m->gone, true);
+	store_release(&m->model.gone, true);
 	m->running = false;
 	m->activity++;
 	clock_bump_of(&m->r->clock);
@@ -275,8 +275,6 @@ static void model_write32(struct model_nvme *m, size_t off, uint32_t val)
 
 uint64_t model_nvme_reg_read(struct model_nvme *m, size_t off, unsigned width)
 {
-	if (m->gone)
-		return width == 8 ? UINT64_MAX : UINT32_MAX;
 	if (width == 8)
 		return model_read32(m, off) | (uint64_t)model_read32(m, off + 4) << 32;
 	return model_read32(m, off);
@@ -284,8 +282,6 @@ uint64_t model_nvme_reg_read(struct model_nvme *m, size_t off, unsigned width)
 
 void model_nvme_reg_write(struct model_nvme *m, size_t off, unsigned width, uint64_t val)
 {
-	if (m->gone)
-		return;
 	model_write32(m, off, (uint32_t)val);
 	if (width == 8)
 		model_write32(m, off + 4, (uint32_t)(val >> 32));
@@ -403,9 +399,8 @@ static int model_open_namespaces(struct model_nvme *m, struct riser_err *err)
 	return 0;
 }
 
-int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct model_iommu *iommu,
-		   void (*irq)(void *ctx, unsigned vector), void *irq_ctx, struct model_nvme **out,
-		   struct riser_err *err)
+int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct model_front *front,
+		   struct model_nvme **out, struct riser_err *err)
 {
 	struct model_nvme *m = calloc(1, sizeof(*m));
 	int rc;
@@ -414,9 +409,8 @@ int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct 
 		return err_set(err, -ENOMEM, "no memory for a model of an NVMe controller");
 	m->r = r;
 	m->cfg = *cfg;
-	m->iommu = iommu;
-	m->irq = irq;
-	m->irq_ctx = irq_ctx;
+	m->front = front;
+	m->iommu = &front->iommu;
 	m->cap = cfg->mqes | CAP_CQR | (uint64_t)cfg->to << 24 | CAP_NSSRS | CAP_CSS_NVM |
 		 CAP_CSS_IOSET | (uint64_t)MPS_MAX << 52;
 	m->page_shift = 12;

@@ -3,14 +3,15 @@
 /*
  * A model of an NVMe controller, register by register.
  *
- * model/access.c (or another front end) reads and writes registers, steps the model and gives it
- * an IOMMU and a way to raise interrupts. One mutex of the front end's is held around every call
+ * The front end (model/access.c) reads and writes registers, steps the model and gives it an IOMMU
+ * and a way to raise interrupts. One mutex of the front end's is held around every call
  * into this file but for writes to doorbells: these are plain memory, which a step looks at.
  *
  * A command is fetched into a struct model_cmd of a pool. Most complete at once; one that waits
  * (for its delay, its backing, or for ever because a fault swallowed it) is "held": it stands in
  * its queue's list, so that Abort, Delete Queue and a reset find it.
  *
+ *	nvme_pci.c	what the front end calls
  *	nvme.c		registers, enable, reset, shutdown; the step
  *	nvme_config.c	the URI's keys
  *	nvme_queue.c	doorbells, fetching, completing
@@ -26,6 +27,7 @@
 #define MODEL_NVME_H
 
 #include "base/riser.h"
+#include "model/front.h"
 #include "model/iommu.h"
 #include "model/model.h"
 #include <riser/nvme_spec.h>
@@ -186,10 +188,10 @@ struct model_event {
 };
 
 struct model_nvme {
+	struct model model; /* as the front end knows it */
 	struct riser *r;
-	struct model_iommu *iommu;
-	void (*irq)(void *ctx, unsigned vector);
-	void *irq_ctx;
+	struct model_front *front;
+	struct model_iommu *iommu; /* the front end's */
 	struct model_nvme_config cfg;
 
 	/* Registers (§3.1.3). */
@@ -201,10 +203,9 @@ struct model_nvme {
 	size_t doorbells_len;
 
 	/* The state machine. */
-	uint64_t rdy_at; /* when CSTS.RDY follows CC.EN; TIME_NEVER: it has, or never will */
-	bool running;    /* commands are fetched and completed */
-	bool stuck_off;  /* a fault: CC.EN was cleared and the controller carries on */
-	bool gone;
+	uint64_t rdy_at;   /* when CSTS.RDY follows CC.EN; TIME_NEVER: it has, or never will */
+	bool running;      /* commands are fetched and completed */
+	bool stuck_off;    /* a fault: CC.EN was cleared and the controller carries on */
 	unsigned nbacked;  /* commands that the backing has: RDY=0 waits for them */
 	struct list ended; /* those of them that came back since the last step */
 
@@ -250,13 +251,15 @@ struct model_nvme {
 	struct model_nvme_counters counters;
 };
 
+/* nvme_pci.c */
+extern const struct model_ops model_nvme_ops;
+
 /* nvme_config.c */
 int model_nvme_configure(const struct uri *u, struct model_nvme_config *cfg, struct riser_err *err);
 
-/* nvme.c: what a front end calls. */
-int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct model_iommu *iommu,
-		   void (*irq)(void *ctx, unsigned vector), void *irq_ctx, struct model_nvme **out,
-		   struct riser_err *err);
+/* nvme.c: what nvme_pci.c calls. */
+int model_nvme_new(struct riser *r, const struct model_nvme_config *cfg, struct model_front *front,
+		   struct model_nvme **out, struct riser_err *err);
 void model_nvme_free(struct model_nvme *m);
 uint64_t model_nvme_reg_read(struct model_nvme *m, size_t off, unsigned width);
 void model_nvme_reg_write(struct model_nvme *m, size_t off, unsigned width, uint64_t val);

@@ -475,6 +475,6 @@ void model_queue_notify(struct model_nvme *m)
 		if (!cq->ien)
 			continue;
 		m->counters.interrupts++;
-		m->irq(m->irq_ctx, cq->vector);
+		m->front->irq(m->front, cq->vector);
 	}
 }
