@@ -195,7 +195,8 @@ RISER_API int riser_port_tx(struct riser_port_queue *q, struct riser_pkt **pkts,
  * @q: the queue
  * @ready: from riser_exec_poll() and riser_exec_wait() of its executor, when packets came, or room
  *	did after riser_port_tx() took fewer; NULL: no more. While it is watched its executor sleeps
- *	when nothing comes; who only calls riser_port_rx() and riser_port_tx() is never interrupted
+ *	when nothing comes; who only calls riser_port_rx() and riser_port_tx() is never interrupted.
+ *	It may end the watch; it must not close @q
  * @ctx: first argument of @ready
  */
 RISER_API void riser_port_watch(struct riser_port_queue *q, void (*ready)(void *ctx), void *ctx);

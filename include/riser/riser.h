@@ -125,12 +125,12 @@ RISER_API int riser_err_set(struct riser_err *err, int code, const char *fmt, ..
 /**
  * enum riser_uri_kind - which list of schemes riser_schemes() walks
  */
-enum riser_uri_kind { RISER_URI_BLOCK, RISER_URI_NVME, RISER_URI_PUBLISH };
+enum riser_uri_kind { RISER_URI_BLOCK, RISER_URI_NVME, RISER_URI_PUBLISH, RISER_URI_PORT };
 
 /**
  * riser_schemes - walk the URI schemes that this build knows
  * @r: the context
- * @kind: block devices, NVMe controllers or publishers
+ * @kind: block devices, NVMe controllers, publishers or network ports
  * @index: 0, 1, …
  *
  * Return: a static name such as "model", or NULL behind the last one.

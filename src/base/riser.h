@@ -32,6 +32,9 @@ struct registry {
 	/* Open what stands behind a PCI access by its class code, as a block device. */
 	int (*open_by_class)(struct riser *r, const struct uri *u, uint32_t flags,
 			     struct riser_blk **out, struct riser_err *err);
+	/* What opens @u as a network port. Return: NULL, with a sentence. */
+	const struct port_ops *(*port_of)(struct riser *r, const struct uri *u,
+					  struct riser_err *err);
 };
 
 struct riser {
@@ -58,6 +61,7 @@ struct riser {
 	struct list regions;  /* struct dma_region, see dma/mem.c */
 	struct list spaces;   /* struct riser_dma_space, see dma/space.c */
 	struct list execs;    /* struct riser_exec */
+	struct list wires;    /* struct wire, see net/port/wire.c */
 
 	/* The device mapper's. */
 	struct {

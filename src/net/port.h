@@ -9,6 +9,7 @@
 
 #include "base/exec.h"
 #include "base/list.h"
+#include <pthread.h>
 #include <riser/net.h>
 
 struct uri;
@@ -19,14 +20,18 @@ struct uri;
  * @scheme: of its URIs; NULL for one that is reached through a PCI access (virtio)
  * @example: one URI, for help
  * @open: make the port: embeds struct riser_port, fills @info but for what the core knows
- * @close: the reverse, queues are closed
+ * @close: the reverse, queues are closed; frees what embeds @p
  * @refresh: fill p->info.link, .mtu and .mac with what they are now; NULL: they never change
- * @queue_open: embeds struct riser_port_queue
- * @queue_close: gives every packet that it has back to its pool
- * @rx: as riser_port_rx()
- * @tx: as riser_port_tx(); every packet has only what p->info.offloads can do
+ * @queue_open: embeds struct riser_port_queue, all zeroes but for what the port has in it: the core
+ *	fills in the rest behind this
+ * @queue_close: gives every packet that it has back to its pool; frees what embeds @q
+ * @rx: as riser_port_rx(); counts in q->stats. hdr of a packet with RISER_PKT_HDR may be anything
+ *	that came: the core looks at it
+ * @tx: as riser_port_tx(); counts in q->stats; every packet has only what p->info.offloads can do
  * @arm: prepare to sleep, as struct poller.arm; NULL: a watched descriptor does all of it
- * @pump: called when a poll found nothing; NULL: nothing to do
+ * @pump: called when @rx found nothing or @tx had no room, and by a watch where nothing happened:
+ *	> 0 look again; *@next is TIME_NEVER before, and becomes when there is something to do.
+ *	-ENODEV: the device is gone. NULL: nothing to do
  * @mem_alloc: memory of the device's own, where it reaches no other; NULL: riser_mem_alloc()
  * @mem_free: gives it back
  */
@@ -50,23 +55,49 @@ struct port_ops {
 	void (*mem_free)(struct riser_port *p, void *va, size_t len);
 };
 
+/**
+ * struct riser_port - a port; what opens one fills @info and embeds it, the core does the rest
+ * @asked: RISER_PORT_RX_… that the opener can deal with
+ * @lock: protects the two below
+ * @closed: what closed queues counted
+ */
 struct riser_port {
 	const struct port_ops *ops;
 	struct riser *r;
 	char *name;
 	struct riser_port_info info;
-	struct riser_port_stats stats; /* of queues that were closed */
+	uint32_t asked;
+	pthread_mutex_t lock;
+	struct list queues;
+	struct riser_port_stats closed;
 };
 
+/**
+ * struct riser_port_queue - a queue; what opens one embeds it
+ * @watch: of a descriptor, if ops->queue_open sets @tells; only ends sleeps
+ * @tells: RISER_WATCH_IN: it is readable when there is something to receive; RISER_WATCH_OUT: it is
+ *	writable when there is room again
+ * @stats: the port's to count in, by the owner's thread
+ * @poller: while it is watched
+ * @progress: packets that went either way
+ * @next: when ops->pump has something to do
+ * @full: ops->tx took fewer than it was given
+ * @watched: RISER_WATCH_… that the executor looks for now
+ */
 struct riser_port_queue {
 	struct riser_port *port;
 	struct riser_exec *x;
 	struct riser_pool *pool;
 	unsigned index;
+	struct list link;
+	struct riser_watch watch;
+	bool full;
+	uint32_t tells, watched;
 	struct riser_port_stats stats;
-	struct poller poller; /* while it is watched */
+	struct poller poller;
 	void (*ready)(void *ctx);
 	void *ctx;
+	uint64_t progress, next;
 };
 
 #endif

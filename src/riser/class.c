@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (c) 2026 The riser authors */
-/* What a URI may begin with, and what drives a PCI function where a block device is wanted. */
+/*
+ * What a URI may begin with, and what drives a PCI function where a block device or a network port
+ * is wanted.
+ */
 #include "riser/class.h"
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/riser.h"
 #include "base/uri.h"
 #include "blk/source.h"
+#include "net/port.h"
 #include "pci/pci.h"
 #include "publish/publish.h"
 #include <errno.h>
 #include <riser/util.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SCHEMES_MAX 64
 
@@ -40,6 +45,19 @@ static const char *access_scheme(struct riser *r, unsigned index)
 	return NULL;
 }
 
+static const char *port_scheme(struct riser *r, unsigned index)
+{
+	const struct port_ops *const *p = r->registry->ports;
+	bool virtio = false;
+
+	for (; *p; p++) {
+		virtio |= !(*p)->scheme;
+		if ((*p)->scheme && index-- == 0)
+			return (*p)->scheme;
+	}
+	return virtio ? access_scheme(r, index) : NULL;
+}
+
 static const char *publisher(struct riser *r, unsigned index)
 {
 	const struct publish_ops *const *p = r->registry->publishers;
@@ -59,18 +77,21 @@ const char *riser_schemes(struct riser *r, enum riser_uri_kind kind, unsigned in
 		return access_scheme(r, index);
 	case RISER_URI_PUBLISH:
 		return publisher(r, index);
+	case RISER_URI_PORT:
+		return port_scheme(r, index);
 	}
 	return NULL;
 }
 
-static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err *err)
+static int unknown_scheme(struct riser *r, enum riser_uri_kind kind, const char *scheme,
+			  struct riser_err *err)
 {
 	const char *words[SCHEMES_MAX] = { NULL }, *near;
 	char list[128] = "";
 	size_t len = 0;
 
 	for (unsigned i = 0; i < SCHEMES_MAX - 1; i++) {
-		words[i] = block_scheme(r, i);
+		words[i] = riser_schemes(r, kind, i);
 		if (!words[i])
 			break;
 		if (len < sizeof(list))
@@ -103,7 +124,7 @@ int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct rise
 	int rc;
 
 	if (!pci_access_find(r, u->scheme))
-		return unknown_scheme(r, u->scheme, err);
+		return unknown_scheme(r, RISER_URI_BLOCK, u->scheme, err);
 	/* One driver takes PCI functions so far; it refuses what is not its class. */
 	while (*s && !(*s)->pci_class)
 		s++;
@@ -112,4 +133,20 @@ int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct rise
 			       u->scheme);
 	rc = (*s)->open(r, u, flags, out, err);
 	return rc ? rc : judge(r, u, *out, err);
+}
+
+const struct port_ops *class_port(struct riser *r, const struct uri *u, struct riser_err *err)
+{
+	const struct port_ops *const *p = r->registry->ports, *virtio = NULL;
+
+	for (; *p; p++) {
+		if (!(*p)->scheme)
+			virtio = *p;
+		else if (!strcmp((*p)->scheme, u->scheme))
+			return *p;
+	}
+	if (virtio && (pci_access_find(r, u->scheme) || !strcmp(u->scheme, "vhost-user")))
+		return virtio;
+	unknown_scheme(r, RISER_URI_PORT, u->scheme, err);
+	return NULL;
 }

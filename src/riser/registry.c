@@ -39,6 +39,7 @@ static const struct registry registry = {
 	.targets = targets,
 	.close = dm_free_plugins,
 	.open_by_class = class_open,
+	.port_of = class_port,
 };
 
 int riser_new(const struct riser_opts *opts, struct riser **out, struct riser_err *err)
