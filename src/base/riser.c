@@ -31,6 +31,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 	list_init(&r->regions);
 	list_init(&r->spaces);
 	list_init(&r->execs);
+	list_init(&r->wires);
 	list_init(&r->dm.plugins);
 	list_init(&r->dm.suspended);
 	list_init(&r->dm.opening);
