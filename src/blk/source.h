@@ -14,10 +14,11 @@ struct uri;
 /**
  * struct blk_source - a URI scheme that opens block devices
  * @size: sizeof(struct blk_source)
- * @scheme: of its URIs; NULL for one that is reached by class code only
+ * @scheme: of its URIs; NULL for one that drives PCI functions only
  * @example: one URI, for help
  * @harmless: losing its data harms nobody (a device may say so for itself: riser_blk.harmless)
- * @pci_class: the PCI class code that it drives, 0 for none
+ * @drives: does it drive a PCI function with this device and vendor id (16 bits each, the device's
+ *	above) and class code? NULL: none
  * @open: make the device with blk_new(), which the core frees with blk_put()
  */
 struct blk_source {
@@ -25,7 +26,7 @@ struct blk_source {
 	const char *scheme;
 	const char *example;
 	bool harmless;
-	uint32_t pci_class;
+	bool (*drives)(uint32_t id, uint32_t class);
 	int (*open)(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
 		    struct riser_err *err);
 };

@@ -42,6 +42,14 @@ static int unknown_scheme(struct riser *r, const char *scheme, struct riser_err 
 		       list);
 }
 
+static struct pci_dev *find(struct riser *r, const char *name, bool parked)
+{
+	list_for_each (d, &r->functions, struct pci_dev, link)
+		if (d->parked == parked && !strcmp(d->name, name))
+			return d;
+	return NULL;
+}
+
 int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct riser_err *err)
 {
 	const struct pci_access *access = pci_access_find(r, u->scheme);
@@ -53,12 +61,21 @@ int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct 
 	name = uri_canonical(u, driver_keys);
 	if (!name)
 		return err_set(err, -ENOMEM, "no memory for a name");
+	*out = find(r, name, true);
+	if (*out) {
+		(*out)->parked = false;
+		free(name);
+		return 0;
+	}
 	rc = access->open(r, u, out, err);
 	if (rc) {
 		free(name);
 		return rc;
 	}
 	(*out)->name = name;
+	(*out)->parked = false;
+	(*out)->id = 0;
+	list_add(&r->functions, &(*out)->link);
 	return 0;
 }
 
@@ -69,7 +86,48 @@ void pci_close(struct pci_dev *d)
 	if (!d)
 		return;
 	name = d->name;
+	list_del(&d->link);
 	d->access->close(d);
+	free(name);
+}
+
+int pci_look(struct riser *r, const struct uri *u, uint32_t *id, uint32_t *class,
+	     struct riser_err *err)
+{
+	char *name = uri_canonical(u, driver_keys);
+	struct pci_dev *d;
+	int rc = 0;
+
+	if (!name)
+		return err_set(err, -ENOMEM, "no memory for a name");
+	pthread_mutex_lock(&r->open_lock);
+	d = find(r, name, false);
+	if (!d) {
+		rc = pci_open(r, u, &d, err);
+		if (!rc)
+			d->parked = true;
+	}
+	if (!rc && !d->id &&
+	    (d->access->cfg_read(d, PCI_CFG_VENDOR, 4, &d->id) ||
+	     d->access->cfg_read(d, PCI_CFG_CLASS, 4, &d->class)))
+		d->id = 0;
+	if (!rc) {
+		*id = d->id;
+		*class = d->class >> 8;
+	}
+	pthread_mutex_unlock(&r->open_lock);
+	free(name);
+	return rc;
+}
+
+void pci_leave(struct riser *r, const struct uri *u)
+{
+	char *name = uri_canonical(u, driver_keys);
+
+	pthread_mutex_lock(&r->open_lock);
+	if (name)
+		pci_close(find(r, name, true));
+	pthread_mutex_unlock(&r->open_lock);
 	free(name);
 }
 

@@ -91,12 +91,19 @@ struct pci_access {
  * @r: the context
  * @dma: the memory that the function reaches
  * @name: what to call it in sentences: its canonical URI
+ * @link: in struct riser.functions
+ * @parked: opened by pci_look(), and waits for whoever opens it
+ * @id: as pci_look() found it once; it may not be there to be asked any more
+ * @class: likewise, with the revision
  */
 struct pci_dev {
 	const struct pci_access *access;
 	struct riser *r;
 	struct riser_dma_space dma;
 	char *name;
+	struct list link;
+	bool parked;
+	uint32_t id, class;
 };
 
 /**
@@ -117,6 +124,23 @@ const struct pci_access *pci_access_find(struct riser *r, const char *scheme);
  */
 int pci_open(struct riser *r, const struct uri *u, struct pci_dev **out, struct riser_err *err);
 void pci_close(struct pci_dev *d);
+
+/**
+ * pci_look - what a function is, for who is to choose its driver
+ * @r: the context; takes its open_lock
+ * @u: the URI
+ * @id: the device's id above the vendor's, 16 bits each; 0: it does not say
+ * @class: its class code
+ * @err: filled on failure
+ *
+ * One that is not open is opened, and handed to the next pci_open() of that URI. Where there is
+ * none, pci_leave() closes it.
+ *
+ * Return: as pci_open().
+ */
+int pci_look(struct riser *r, const struct uri *u, uint32_t *id, uint32_t *class,
+	     struct riser_err *err);
+void pci_leave(struct riser *r, const struct uri *u);
 
 /* Return: the 24-bit class code, or a negative errno. */
 int pci_class(struct pci_dev *d);

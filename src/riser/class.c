@@ -117,21 +117,39 @@ static int judge(struct riser *r, const struct uri *u, struct riser_blk *b, stru
 	return rc;
 }
 
+/* Who drives the function; where nobody does, the first, who says why not. NULL: none can be. */
+static const struct blk_source *driver_of(struct riser *r, uint32_t id, uint32_t class)
+{
+	const struct blk_source *first = NULL;
+
+	for (const struct blk_source *const *s = r->registry->sources; *s; s++) {
+		if ((*s)->drives && (*s)->drives(id, class))
+			return *s;
+		if ((*s)->drives && !first)
+			first = *s;
+	}
+	return first;
+}
+
 int class_open(struct riser *r, const struct uri *u, uint32_t flags, struct riser_blk **out,
 	       struct riser_err *err)
 {
-	const struct blk_source *const *s = r->registry->sources;
+	const struct blk_source *s;
+	uint32_t id, class;
 	int rc;
 
 	if (!pci_access_find(r, u->scheme))
 		return unknown_scheme(r, RISER_URI_BLOCK, u->scheme, err);
-	/* One driver takes PCI functions so far; it refuses what is not its class. */
-	while (*s && !(*s)->pci_class)
-		s++;
-	if (!*s)
-		return err_set(err, -ENODEV, "%s: this build has no block driver for PCI functions",
-			       u->scheme);
-	rc = (*s)->open(r, u, flags, out, err);
+	rc = pci_look(r, u, &id, &class, err);
+	if (rc)
+		return rc;
+	s = driver_of(r, id, class);
+	if (s)
+		rc = s->open(r, u, flags, out, err);
+	else
+		rc = err_set(err, -ENODEV, "%s: this build has no block driver for PCI functions",
+			     u->scheme);
+	pci_leave(r, u);
 	return rc ? rc : judge(r, u, *out, err);
 }
 

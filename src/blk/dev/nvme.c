@@ -435,8 +435,13 @@ static int nvme_open(struct riser *r, const struct uri *u, uint32_t flags, struc
 	return 0;
 }
 
+static bool nvme_drives(uint32_t id, uint32_t class)
+{
+	return class == PCI_CLASS_NVME;
+}
+
 const struct blk_source source_nvme = {
 	.size = sizeof(source_nvme),
-	.pci_class = PCI_CLASS_NVME,
+	.drives = nvme_drives,
 	.open = nvme_open,
 };
