@@ -201,6 +201,84 @@ RISER_API int riser_port_tx(struct riser_port_queue *q, struct riser_pkt **pkts,
  */
 RISER_API void riser_port_watch(struct riser_port_queue *q, void (*ready)(void *ctx), void *ctx);
 
+/*
+ * A small host on a queue: answers ARP and ICMP echo, leases an address by DHCP, and sends echo
+ * requests. IPv4; bounded; it allocates nothing once it was made. Addresses are numbers, the first
+ * byte highest: 10.0.2.2 is 0x0a000202.
+ */
+struct riser_ip;
+
+/**
+ * struct riser_ip_opts - who it is
+ * @size: sizeof(struct riser_ip_opts)
+ * @address: its own; 0: DHCP
+ * @netmask: 0 for that of /24
+ * @gateway: 0: none
+ * @echo: called from riser_ip_poll() for each first answer to a riser_ip_ping(); may be NULL
+ * @ctx: first argument of @echo
+ */
+struct riser_ip_opts {
+	size_t size;
+	uint32_t address, netmask, gateway;
+	void (*echo)(void *ctx, uint32_t from, uint16_t seq, uint64_t rtt_ns);
+	void *ctx;
+};
+
+/**
+ * struct riser_ip_info - what it has become
+ * @size: sizeof(struct riser_ip_info), set by the caller
+ * @address: 0 until there is a lease
+ * @netmask: likewise
+ * @gateway: 0: none
+ * @dns: of the lease, 0: none
+ * @server: who gave the lease; 0: nobody
+ * @lease: seconds that it holds
+ * @answered: ARP and echo requests of others
+ * @malformed: packets that were none
+ */
+struct riser_ip_info {
+	size_t size;
+	uint32_t address, netmask, gateway, dns, server, lease;
+	uint64_t answered, malformed;
+};
+
+/**
+ * riser_ip_new - put a host on a queue
+ * @q: the queue, opened with a pool; nobody else receives on it
+ * @pool: where its packets come from; the same executor's
+ * @opts: who it is
+ * @out: the host; riser_ip_free() it before @q is closed
+ * @err: filled on failure; may be NULL
+ *
+ * Return: 0 or -ENOMEM.
+ */
+RISER_API int riser_ip_new(struct riser_port_queue *q, struct riser_pool *pool,
+			   const struct riser_ip_opts *opts, struct riser_ip **out,
+			   struct riser_err *err);
+RISER_API void riser_ip_free(struct riser_ip *ip);
+RISER_API void riser_ip_get_info(const struct riser_ip *ip, struct riser_ip_info *info);
+
+/**
+ * riser_ip_poll - receive, answer, and do what is due
+ * @ip: the host
+ * @next: when there is something to do even if nothing comes (of riser_now()); may be NULL
+ *
+ * Return: packets received, or -ENODEV: the device is gone.
+ */
+RISER_API int riser_ip_poll(struct riser_ip *ip, uint64_t *next);
+
+/**
+ * riser_ip_ping - send an echo request
+ * @ip: the host
+ * @to: whom
+ * @seq: a number for it
+ * @len: bytes of data, at most 1400
+ *
+ * Return: 0; -EAGAIN: not now, for it has no address, does not know the way yet (and asks), or has
+ * no buffer; -EINVAL: too long.
+ */
+RISER_API int riser_ip_ping(struct riser_ip *ip, uint32_t to, uint16_t seq, unsigned len);
+
 #ifdef __cplusplus
 }
 #endif
