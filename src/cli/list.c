@@ -15,6 +15,7 @@ struct kind {
 static const struct kind kinds[] = {
 	{ RISER_URI_BLOCK, "block", "block devices" },
 	{ RISER_URI_NVME, "nvme", "NVMe controllers" },
+	{ RISER_URI_PORT, "net", "network ports" },
 	{ RISER_URI_PUBLISH, "publish", "publishers" },
 };
 

@@ -25,6 +25,7 @@ for line in "${lines[@]}"; do
 	case $line in
 	sudo*) continue ;; # it would change this machine; host.sh has one to change
 	*nbdinfo*) have nbdinfo "$line" || continue ;;
+	*qtest:*) have qemu-system-x86_64 "$line" || continue ;;
 	esac
 	try "$line" works "$line"
 done
