@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* Another program as a child, which does not outlive the test. */
+#ifndef TESTS_INTEROP_CHILD_H
+#define TESTS_INTEROP_CHILD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static inline bool child_is_there(const char *program)
+{
+	const char *path = getenv("PATH");
+	char file[4096];
+
+	for (; path && *path; path += strcspn(path, ":"), path += *path == ':') {
+		snprintf(file, sizeof(file), "%.*s/%s", (int)strcspn(path, ":"), path, program);
+		if (!access(file, X_OK))
+			return true;
+	}
+	return false;
+}
+
+/* @argv ends in NULL. Return: its process, or a negative number. */
+static inline pid_t child_start(const char *const *argv)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	_exit(127);
+}
+
+static inline void child_end(pid_t *pid)
+{
+	if (*pid <= 0)
+		return;
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
+}
+
+#endif
