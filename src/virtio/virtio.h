@@ -119,7 +119,7 @@ struct virtio_transport {
  * @name: what to call it in sentences: its canonical URI
  * @id: RISER_VIRTIO_ID_…
  * @events: how many different event_fds its queues can have; 0: they are polled
- * @behind_iommu: addresses are an IOMMU's, which a device without ACCESS_PLATFORM bypasses
+ * @required: features without which this transport cannot go on
  * @offered: features that the device has
  * @withheld: of these, what the transport cannot use
  * @wants: of virtio_negotiate()
@@ -140,8 +140,7 @@ struct virtio_dev {
 	char *name;
 	unsigned id;
 	unsigned events;
-	bool behind_iommu;
-	uint64_t offered, withheld;
+	uint64_t required, offered, withheld;
 	const struct virtio_want *wants;
 	uint64_t wanted, features;
 	const char *broken;
@@ -237,6 +236,10 @@ int virtio_check(struct virtio_dev *d);
  */
 unsigned virtio_explain(const struct virtio_dev *d,
 			struct riser_virtio_feature rows[RISER_VIRTIO_FEATURES_MAX]);
+
+/* Names of feature bits, with commas, as far as they fit. Return: @out. */
+const char *virtio_feature_names(const struct virtio_want *wants, uint64_t bits, char *out,
+				 size_t size);
 
 /* The device broke the rules: note the first way, log it, and let nobody use it on. */
 void virtio_break(struct virtio_dev *d, const char *what);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (c) 2026 The riser authors */
+/* The life of a device in the order of §3.1.1, whatever the way to it. */
+#include "virtio/virtio.h"
+#include "base/err.h"
+#include "base/riser.h"
+#include <errno.h>
+#include <string.h>
+
+#define S(status)   RISER_VIRTIO_STATUS_##status
+#define F(feature)  VIRTIO_BIT(RISER_VIRTIO_F_##feature)
+#define STATUS_GONE 0xff
+
+#define NAMES_MAX   128
+
+/* Add to the status. Return: what the device says then, or -ENODEV. */
+static int add_status(struct virtio_dev *d, unsigned bits)
+{
+	int status = d->t->status_get(d), rc;
+
+	if (status < 0 || status == STATUS_GONE)
+		return -ENODEV;
+	rc = d->t->status_set(d, (uint8_t)((unsigned)status | bits));
+	if (rc)
+		return rc;
+	status = d->t->status_get(d);
+	return status == STATUS_GONE ? -ENODEV : status;
+}
+
+/* Reset, and on to the status DRIVER. */
+static int begin(struct virtio_dev *d, struct riser_err *err)
+{
+	int rc = d->t->status_set(d, 0);
+
+	if (rc == -ETIMEDOUT)
+		return err_set(err, rc, "%s: the device does not reset: its status never becomes 0",
+			       d->name);
+	d->features = d->wanted = d->withheld = 0;
+	if (!rc)
+		store_release(&d->broken, NULL);
+	if (!rc)
+		rc = add_status(d, S(ACKNOWLEDGE));
+	if (rc >= 0)
+		rc = add_status(d, S(DRIVER));
+	if (rc >= 0)
+		rc = d->t->features_get(d, &d->offered);
+	return rc < 0 ? err_set(err, rc, "%s: the device is gone: %s", d->name, strerror(-rc)) : 0;
+}
+
+int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
+		struct riser_err *err)
+{
+	struct virtio_dev *d;
+	int rc = virtio_pci_open(r, u, id, &d, err);
+
+	if (rc)
+		return rc;
+	rc = begin(d, err);
+	if (rc)
+		d->t->close(d);
+	else
+		*out = d;
+	return rc;
+}
+
+void virtio_close(struct virtio_dev *d)
+{
+	if (!d)
+		return;
+	/* Where it does not reset, the transport has cut it off. */
+	d->t->status_set(d, 0);
+	d->t->close(d);
+}
+
+static int lacks(struct virtio_dev *d, uint64_t missing, struct riser_err *err)
+{
+	char names[NAMES_MAX];
+
+	add_status(d, S(FAILED));
+	if (missing & d->required & F(ACCESS_PLATFORM))
+		return err_set(err, -ENOTSUP,
+			       "%s: without ACCESS_PLATFORM the device's addresses would go past "
+			       "the IOMMU (QEMU has iommu_platform=on)",
+			       d->name);
+	return err_set(err, -ENOTSUP, "%s: the device lacks %s", d->name,
+		       virtio_feature_names(d->wants, missing, names, sizeof(names)));
+}
+
+int virtio_negotiate(struct virtio_dev *d, const struct virtio_want *wants, uint64_t wanted,
+		     uint64_t required, struct riser_err *err)
+{
+	uint64_t features;
+	int rc;
+
+	required |= d->required;
+	d->wants = wants;
+	d->wanted = wanted | required | F(VERSION_1) | F(ACCESS_PLATFORM) | F(ORDER_PLATFORM);
+	features = virtio_close_needs(wants, d->offered & d->wanted & ~d->withheld);
+	if (required & ~features)
+		return lacks(d, required & ~features, err);
+	rc = d->t->features_set(d, features);
+	if (rc)
+		return err_set(err, rc, "%s: features cannot be written: %s", d->name,
+			       strerror(-rc));
+	d->features = features;
+	/* Who has no VERSION_1 has no such bit either. */
+	if (!virtio_has(d, RISER_VIRTIO_F_VERSION_1))
+		return 0;
+	rc = add_status(d, S(FEATURES_OK));
+	if (rc < 0)
+		return err_set(err, rc, "%s: the device is gone", d->name);
+	if (rc & S(FEATURES_OK))
+		return 0;
+	d->features = 0;
+	add_status(d, S(FAILED));
+	return err_set(err, -ENOTSUP,
+		       "%s: the device refuses these of its own features: %#llx (FEATURES_OK)",
+		       d->name, (unsigned long long)features);
+}
+
+int virtio_start(struct virtio_dev *d, struct riser_err *err)
+{
+	int rc = add_status(d, S(DRIVER_OK));
+
+	if (rc >= 0 && rc & S(NEEDS_RESET))
+		return err_set(err, -EIO, "%s: the device wants to be reset instead of being used",
+			       d->name);
+	return rc < 0 ? err_set(err, rc, "%s: the device is gone", d->name) : 0;
+}
+
+int virtio_reset(struct virtio_dev *d, struct riser_err *err)
+{
+	return begin(d, err);
+}
+
+int virtio_check(struct virtio_dev *d)
+{
+	int status = d->t->status_get(d);
+
+	if (status < 0 || status == STATUS_GONE) {
+		virtio_break(d, "the device is gone");
+		return -ENODEV;
+	}
+	if (status & S(NEEDS_RESET))
+		virtio_break(d, "the device had an error and wants to be reset");
+	return load_acquire(&d->broken) ? -EIO : 0;
+}
+
+void virtio_break(struct virtio_dev *d, const char *what)
+{
+	const char *none = NULL;
+
+	if (__atomic_compare_exchange_n(&d->broken, &none, what, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED))
+		base_log(d->r, RISER_LOG_ERROR, "%s: %s", d->name, what);
+}
