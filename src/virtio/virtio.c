@@ -4,6 +4,10 @@
 #include "virtio/virtio.h"
 #include "base/err.h"
 #include "base/riser.h"
+#include "base/uri.h"
+#ifdef __linux__
+#include "virtio/vhost_user.h"
+#endif
 #include <errno.h>
 #include <string.h>
 
@@ -47,11 +51,21 @@ static int begin(struct virtio_dev *d, struct riser_err *err)
 	return rc < 0 ? err_set(err, rc, "%s: the device is gone: %s", d->name, strerror(-rc)) : 0;
 }
 
+static int open_way(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
+		    struct riser_err *err)
+{
+#ifdef __linux__
+	if (!strcmp(u->scheme, "vhost-user"))
+		return vhost_user_open(r, u, id, out, err);
+#endif
+	return virtio_pci_open(r, u, id, out, err);
+}
+
 int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
 		struct riser_err *err)
 {
 	struct virtio_dev *d;
-	int rc = virtio_pci_open(r, u, id, &d, err);
+	int rc = open_way(r, u, id, &d, err);
 
 	if (rc)
 		return rc;

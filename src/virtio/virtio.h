@@ -171,8 +171,9 @@ int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio
 void virtio_close(struct virtio_dev *d);
 
 /*
- * The ways in, for virtio_open() alone. Each fills virtio_dev but for what comes of features;
- * nothing was written to the device yet. -ENODEV: it is no such device.
+ * The way in through PCI, for virtio_open() alone, as vhost_user_open(): virtio_dev is filled but
+ * for what comes of features, and nothing was written to the device yet. -ENODEV: it is no such
+ * device.
  */
 int virtio_pci_open(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
 		    struct riser_err *err);
