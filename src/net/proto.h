@@ -4,7 +4,8 @@
 #ifndef NET_PROTO_H
 #define NET_PROTO_H
 
-#include <riser/endian.h>
+#include "base/util.h"
+#include <stdbool.h>
 
 #define ETH_ALEN    6
 #define ETH_IP      0x0800
@@ -22,6 +23,9 @@
 #define TCP_FIN     0x01
 #define TCP_PSH     0x08
 #define TCP_CWR     0x80
+
+#define ARP_REQUEST 1
+#define ARP_REPLY   2
 
 struct eth_hdr {
 	uint8_t dst[ETH_ALEN], src[ETH_ALEN];
@@ -79,5 +83,25 @@ struct tcp_hdr {
 	riser_be16 urgent;
 } __attribute__((packed));
 _Static_assert(sizeof(struct tcp_hdr) == 20, "TCP");
+
+/* An IPv4 header for @len bytes behind it. */
+void ip_header(struct ip_hdr *h, uint8_t proto, uint32_t src, uint32_t dst, unsigned len);
+
+/*
+ * What came, @len bytes of which nothing was looked at: copy its header, and say whether it is one.
+ * Of IPv4, *@head bytes of header and options stand in *@all bytes of packet. Of UDP, what was
+ * @checked or says that it has no checksum is believed; u->len is within @len. Other ARP than
+ * Ethernet's for IPv4 is none.
+ */
+bool ip_parse(const uint8_t *bytes, unsigned len, struct ip_hdr *h, unsigned *head, unsigned *all);
+bool udp_parse(const struct ip_hdr *h, const uint8_t *bytes, unsigned len, bool checked,
+	       struct udp_hdr *u);
+bool arp_parse(const uint8_t *bytes, unsigned len, struct arp_pkt *a);
+
+/* Of a datagram with its header, and of what the checksum counts besides; not complemented. */
+uint16_t udp_sum(const struct ip_hdr *h, const void *bytes, unsigned len);
+
+void arp_fill(struct arp_pkt *a, uint16_t op, const uint8_t sha[ETH_ALEN], uint32_t spa,
+	      const uint8_t tha[ETH_ALEN], uint32_t tpa);
 
 #endif

@@ -128,7 +128,7 @@ static void send_message(struct riser_ip *ip, uint8_t type, uint64_t now)
 	h = (struct ip_hdr *)(pkt->data + pkt->len);
 	u = (struct udp_hdr *)(h + 1);
 	m = (struct dhcp_msg *)(u + 1);
-	ip_header(ip, h, IP_UDP, ip->info.address, 0xffffffff, len - (unsigned)sizeof(*h));
+	ip_header(h, IP_UDP, ip->info.address, 0xffffffff, len - (unsigned)sizeof(*h));
 	*u = (struct udp_hdr){ .src = to_be16(68),
 			       .dst = to_be16(67),
 			       .len = to_be16((uint16_t)(len - sizeof(*h))) };

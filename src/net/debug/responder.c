@@ -13,8 +13,6 @@
 #include <string.h>
 
 #define BURST        32
-#define ARP_REQUEST  1
-#define ARP_REPLY    2
 #define ECHO_REPLY   0
 #define ECHO_REQUEST 8
 #define PING_MAX     1400u
@@ -73,18 +71,6 @@ struct riser_pkt *ip_packet(struct riser_ip *ip, const uint8_t dst[ETH_ALEN], ui
 	return pkt;
 }
 
-void ip_header(struct riser_ip *ip, struct ip_hdr *h, uint8_t proto, uint32_t src, uint32_t dst,
-	       unsigned len)
-{
-	*h = (struct ip_hdr){ .version_ihl = 0x45,
-			      .len = to_be16((uint16_t)(sizeof(*h) + len)),
-			      .ttl = 64,
-			      .proto = proto,
-			      .src = to_be32(src),
-			      .dst = to_be32(dst) };
-	h->csum = (uint16_t)~csum_fold(csum_add(0, h, sizeof(*h)));
-}
-
 void ip_send(struct riser_ip *ip, struct riser_pkt *pkt)
 {
 	if (riser_port_tx(ip->q, &pkt, 1) != 1)
@@ -108,15 +94,7 @@ static void fill_arp(struct riser_ip *ip, struct riser_pkt *pkt, uint16_t op,
 {
 	struct arp_pkt *a = (struct arp_pkt *)(pkt->data + sizeof(struct eth_hdr));
 
-	*a = (struct arp_pkt){ .hw = to_be16(1),
-			       .proto = to_be16(ETH_IP),
-			       .hw_len = ETH_ALEN,
-			       .proto_len = 4,
-			       .op = to_be16(op),
-			       .spa = to_be32(ip->info.address),
-			       .tpa = to_be32(tpa) };
-	memcpy(a->sha, ip->mac, ETH_ALEN);
-	memcpy(a->tha, tha, ETH_ALEN);
+	arp_fill(a, op, ip->mac, ip->info.address, tha, tpa);
 	pkt->len = pkt->total = sizeof(struct eth_hdr) + sizeof(*a);
 }
 
@@ -126,14 +104,12 @@ static void input_arp(struct riser_ip *ip, const uint8_t *bytes, unsigned len)
 	struct riser_pkt *pkt;
 	struct arp_pkt a;
 
-	if (len < sizeof(a)) {
+	if (!arp_parse(bytes, len, &a)) {
 		ip->info.malformed++;
 		return;
 	}
-	memcpy(&a, bytes, sizeof(a));
 	/* Only what is for us is learnt, so that others cannot push out who we talk with. */
-	if (be16(a.hw) != 1 || be16(a.proto) != ETH_IP || a.hw_len != ETH_ALEN ||
-	    a.proto_len != 4 || !ip->info.address || be32(a.tpa) != ip->info.address)
+	if (!ip->info.address || be32(a.tpa) != ip->info.address)
 		return;
 	if (be32(a.spa) && memcmp(a.sha, unknown, ETH_ALEN))
 		learn(ip, be32(a.spa), a.sha);
@@ -176,7 +152,7 @@ static void answer_echo(struct riser_ip *ip, const struct eth_hdr *eth, const st
 	}
 	to = (struct ip_hdr *)(pkt->data + pkt->len);
 	e = (struct icmp_echo *)(to + 1);
-	ip_header(ip, to, IP_ICMP, ip->info.address, be32(h->src), len);
+	ip_header(to, IP_ICMP, ip->info.address, be32(h->src), len);
 	memcpy(e, bytes, len);
 	e->type = ECHO_REPLY;
 	e->csum = 0;
@@ -208,26 +184,14 @@ static void input_icmp(struct riser_ip *ip, const struct eth_hdr *eth, const str
 static void input_udp(struct riser_ip *ip, const struct ip_hdr *h, const uint8_t *bytes,
 		      unsigned len)
 {
-	struct {
-		riser_be32 src, dst;
-		riser_be16 proto, len;
-	} pseudo = { h->src, h->dst, to_be16(IP_UDP), to_be16(0) };
 	struct udp_hdr u;
 
-	if (len < sizeof(u)) {
+	if (!udp_parse(h, bytes, len, false, &u)) {
 		ip->info.malformed++;
 		return;
 	}
-	memcpy(&u, bytes, sizeof(u));
 	if (be16(u.dst) != DHCP_CLIENT)
 		return;
-	pseudo.len = u.len;
-	if (be16(u.len) < sizeof(u) || be16(u.len) > len ||
-	    (u.csum && csum_fold(csum_add(csum_add(0, &pseudo, sizeof(pseudo)), bytes,
-					  be16(u.len))) != 0xffff)) {
-		ip->info.malformed++;
-		return;
-	}
 	dhcp_input(ip, bytes + sizeof(u), be16(u.len) - (unsigned)sizeof(u),
 		   clock_now(ip->q->port->r));
 }
@@ -238,15 +202,7 @@ static void input_ip(struct riser_ip *ip, const struct eth_hdr *eth, const uint8
 	struct ip_hdr h;
 	unsigned head, all;
 
-	if (len < sizeof(h)) {
-		ip->info.malformed++;
-		return;
-	}
-	memcpy(&h, bytes, sizeof(h));
-	head = (h.version_ihl & 0xfu) * 4;
-	all = be16(h.len);
-	if (h.version_ihl >> 4 != 4 || head < sizeof(h) || head > all || all > len ||
-	    csum_fold(csum_add(0, bytes, head)) != 0xffff) {
+	if (!ip_parse(bytes, len, &h, &head, &all)) {
 		ip->info.malformed++;
 		return;
 	}
@@ -336,7 +292,7 @@ int riser_ip_ping(struct riser_ip *ip, uint32_t to, uint16_t seq, unsigned len)
 	}
 	h = (struct ip_hdr *)(pkt->data + pkt->len);
 	e = (struct icmp_echo *)(h + 1);
-	ip_header(ip, h, IP_ICMP, ip->info.address, to, (unsigned)sizeof(*e) + len);
+	ip_header(h, IP_ICMP, ip->info.address, to, (unsigned)sizeof(*e) + len);
 	*e = (struct icmp_echo){ .type = ECHO_REQUEST, .id = to_be16(ip->id), .seq = to_be16(seq) };
 	for (unsigned i = 0; i < len; i++)
 		((uint8_t *)(e + 1))[i] = (uint8_t)i;

@@ -46,9 +46,6 @@ struct riser_ip {
 
 /* A packet of ours whose Ethernet header is done; its data goes behind. NULL: no buffer. */
 struct riser_pkt *ip_packet(struct riser_ip *ip, const uint8_t dst[ETH_ALEN], uint16_t type);
-/* Put an IPv4 header in the room at @h, for @len bytes behind it. */
-void ip_header(struct riser_ip *ip, struct ip_hdr *h, uint8_t proto, uint32_t src, uint32_t dst,
-	       unsigned len);
 /* Send it, or give it back. */
 void ip_send(struct riser_ip *ip, struct riser_pkt *pkt);
 
