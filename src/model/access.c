@@ -474,9 +474,9 @@ static void model_close(struct pci_dev *d)
 }
 
 extern const struct pci_access access_model;
-extern const struct model_ops model_nvme_ops;
+extern const struct model_ops model_nvme_ops, model_virtio_net_ops;
 
-static const struct model_ops *const models[] = { &model_nvme_ops };
+static const struct model_ops *const models[] = { &model_nvme_ops, &model_virtio_net_ops };
 
 static const struct model_ops *model_find(const char *name, struct riser_err *err)
 {

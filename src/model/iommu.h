@@ -3,7 +3,8 @@
 /*
  * The models' own IOMMU. It is unkind on purpose, so that nobody gets used to luck:
  *
- * - an IOVA never equals the VA: IOVAs lie above every address that a DMA space can translate;
+ * - an IOVA never equals the VA: IOVAs lie where no system puts memory, and below 2^44, which is
+ * all that the legacy interface of virtio can name;
  * - a region of the user's is split at each of the IOMMU's pages, neighbours in memory are never
  *   neighbours in IOVA, and the page behind each is unmapped;
  * - IOVAs are handed out round the whole arena before one is used again, so that late DMA through
@@ -21,7 +22,7 @@
 
 #define MODEL_PAGE_SHIFT 12
 #define MODEL_PAGE       (1ull << MODEL_PAGE_SHIFT)
-#define MODEL_IOVA_BASE  (1ull << DMA_VA_BITS)
+#define MODEL_IOVA_BASE  (1ull << 43)
 #define MODEL_IOVA_PAGES (1ull << 26) /* 256 GiB */
 
 /**

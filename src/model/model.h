@@ -43,4 +43,28 @@ void model_nvme_fault_clear(struct pci_dev *d);
 /* From its next reset on the controller grants at most @n I/O queues. */
 void model_nvme_limit_queues(struct pci_dev *d, unsigned n);
 
+/**
+ * struct model_virtio_counters - what a model of a virtio device has seen
+ * @kicks: announcements of queues
+ * @used: chains given back
+ * @calls: interrupts of queues
+ * @rx_packets: packets given to the driver, @tx_packets taken from it
+ * @dropped: packets that nobody got
+ * @commands: of the control queue
+ * @violations: what the driver may not do, and did; @violation is the last of it, or NULL
+ * @resets: status 0 written
+ */
+struct model_virtio_counters {
+	uint64_t kicks, used, calls;
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, dropped;
+	uint64_t commands;
+	uint64_t violations;
+	const char *violation;
+	uint64_t resets, function_resets;
+	uint64_t dma_refused, dma_refused_iova;
+};
+
+/* As those above, of "model:virtio-net". */
+void model_virtio_get_counters(struct pci_dev *d, struct model_virtio_counters *counters);
+
 #endif

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/uri.h"
+#include "model/keys.h"
 #include "model/nvme.h"
 #include <errno.h>
 #include <stdio.h>
@@ -51,23 +52,6 @@ out:
 	free(names);
 	free(allowed);
 	return rc;
-}
-
-/* A number of @min … @max; a missing key leaves *@out alone. */
-static int model_number(const struct uri *u, const char *key, uint64_t min, uint64_t max,
-			unsigned *out, struct riser_err *err)
-{
-	const char *v = uri_get(u, key);
-	uint64_t n;
-
-	if (!v)
-		return 0;
-	if (parse_u64(v, &n) || n < min || n > max)
-		return err_set(err, -EINVAL,
-			       "model: key '%s' wants a number of %llu to %llu, not '%s'", key,
-			       (unsigned long long)min, (unsigned long long)max, v);
-	*out = (unsigned)n;
-	return 0;
 }
 
 static int model_text(const struct uri *u, const char *key, char *out, size_t size,
@@ -143,20 +127,6 @@ static int model_namespaces(const struct uri *u, struct model_nvme_config *cfg,
 		cfg->ns[0].backing = uri_get(u, "backing");
 	}
 	return rc;
-}
-
-static int model_choice(const struct uri *u, const char *key, const char *no, const char *yes,
-			bool *out, struct riser_err *err)
-{
-	const char *v = uri_get(u, key);
-
-	if (!v)
-		return 0;
-	*out = !strcmp(v, yes);
-	if (!*out && strcmp(v, no))
-		return err_set(err, -EINVAL, "model: key '%s' wants %s or %s, not '%s'", key, no,
-			       yes, v);
-	return 0;
 }
 
 int model_nvme_configure(const struct uri *u, struct model_nvme_config *cfg, struct riser_err *err)
