@@ -27,14 +27,37 @@ struct virtq;
  * @index: its number
  * @size: entries at the most; the device's own maximum bounds it
  * @event_fd: as struct virtio_layout
- * @out: the queue; free it with virtq_free() after virtio_reset()
+ * @out: the queue; free it with virtq_free() after virtio_reset() or virtq_stop()
  * @err: filled on failure
  *
  * Return: 0 or a negative errno.
  */
 int virtq_new(struct virtio_dev *d, unsigned index, unsigned size, int event_fd, struct virtq **out,
 	      struct riser_err *err);
+/* NULL is left alone. */
 void virtq_free(struct virtq *q);
+
+/**
+ * virtq_tables - give chains of 2…@len pieces tables of their own
+ * @q: a new queue
+ * @len: the most pieces; more than the queue has entries are never allowed
+ * @err: filled on failure
+ *
+ * Such a chain then takes one descriptor, where INDIRECT_DESC was negotiated, and as many as it has
+ * pieces else. 16 * @len bytes of DMA memory for each entry: only for queues that have long chains.
+ *
+ * Return: 0 (also without INDIRECT_DESC), or -ENOMEM.
+ */
+int virtq_tables(struct virtq *q, unsigned len, struct riser_err *err);
+
+/**
+ * virtq_stop - RING_RESET: the device forgets this queue, the others go on
+ * @q: the queue; take what was used, stop, virtq_detach(), virtq_free(), and virtq_new() again
+ * @err: filled on failure
+ *
+ * Return: 0, or -EOPNOTSUPP where the feature was not negotiated.
+ */
+int virtq_stop(struct virtq *q, struct riser_err *err);
 
 /**
  * virtq_add - make a chain available, unannounced
@@ -47,6 +70,19 @@ void virtq_free(struct virtq *q);
 int virtq_add(struct virtq *q, const struct virtq_sg *sg, unsigned nout, unsigned nin,
 	      void *cookie);
 
+/**
+ * virtq_add_burst - the path of packets: chains of one piece each
+ * @q: the queue
+ * @sg: @n pieces
+ * @cookies: @n of them, none NULL
+ * @n: how many
+ * @in: the device writes, else it reads
+ *
+ * Return: how many were added, the first ones; fewer than @n: there is no room.
+ */
+unsigned virtq_add_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies,
+			 unsigned n, bool in);
+
 /* Publish what was added, and tell the device if it wants to be told. */
 void virtq_kick(struct virtq *q);
 
@@ -58,6 +94,9 @@ void virtq_kick(struct virtq *q);
  * Return: the cookie of a chain, or NULL: nothing, or the queue is broken (virtio_dev.broken).
  */
 void *virtq_take(struct virtq *q, uint32_t *len);
+
+/* The same for up to @n chains; @cookies and @lens have room for them. Return: how many. */
+unsigned virtq_take_burst(struct virtq *q, void **cookies, uint32_t *lens, unsigned n);
 
 /* Chains that virtq_add() would still take, of one descriptor each. */
 unsigned virtq_room(const struct virtq *q);
