@@ -226,4 +226,126 @@ TEST(again)
 	disk_end(&disk);
 }
 
-TEST_MAIN(CASE(config), CASE(data), CASE(event), CASE(again))
+#define SLOTS     (DISK_SIZE / SLOT_SIZE)
+#define ROUNDS    4
+#define PER_ROUND 400
+
+/* What a slot holds after its @n-th write. */
+static void fill(void *page, unsigned slot, unsigned n)
+{
+	uint32_t *w = page;
+
+	for (unsigned i = 0; i < SLOT_SIZE / 4; i++)
+		w[i] = slot << 16 ^ n << 8 ^ i;
+}
+
+struct load {
+	struct hand *h;
+	char *mem;
+	unsigned slot[DEPTH]; /* that request i writes */
+	bool busy[DEPTH];
+	unsigned writes[SLOTS], done, repeated;
+};
+
+static void write_next(struct load *l, unsigned i)
+{
+	/* No two in flight to one slot. */
+	unsigned slot = (unsigned)rand() % (SLOTS / DEPTH) * DEPTH + i;
+
+	l->slot[i] = slot;
+	l->busy[i] = true;
+	fill(request_at(l->mem, i)->data, slot, ++l->writes[slot]);
+	submit(l->h, l->mem, i, RISER_VIRTIO_BLK_T_OUT, slot);
+}
+
+/* Return: how many ended well, or -1. */
+static int reap(struct load *l)
+{
+	int head, n = 0;
+
+	for (; (head = hand_take(l->h)) >= 0; n++) {
+		unsigned i = (unsigned)head / 3;
+
+		if (i >= DEPTH || !l->busy[i] || request_at(l->mem, i)->status)
+			return -1;
+		l->busy[i] = false;
+		l->done++;
+	}
+	return n;
+}
+
+/* What was used counts, what was not is made available to the new one. */
+static bool take_up(struct load *l)
+{
+	if (reap(l) < 0 || hand_queue(l->h, 0, -1))
+		return false;
+	for (unsigned i = 0; i < DEPTH; i++) {
+		if (!l->busy[i])
+			continue;
+		submit(l->h, l->mem, i, RISER_VIRTIO_BLK_T_OUT, l->slot[i]);
+		l->repeated++;
+	}
+	return true;
+}
+
+static bool run_load(struct load *l, unsigned until, bool more)
+{
+	for (;;) {
+		bool any = false;
+
+		for (unsigned i = 0; i < DEPTH; i++) {
+			if (!l->busy[i] && l->done < until && more)
+				write_next(l, i);
+			any |= l->busy[i];
+		}
+		if (l->done >= until || !any)
+			return true;
+		hand_pump(l->h);
+		if (hand_stale(l->h) ? !take_up(l) : reap(l) < 0)
+			return false;
+	}
+}
+
+/* Killed while it writes, and started again, nothing is lost. */
+TEST(killed)
+{
+	static struct load l;
+	struct disk disk = { 0 };
+	struct dma_mem mem;
+	struct hand h;
+
+	NEED_QSD();
+	srand(1);
+	CHECK(disk_make(&disk) && disk_serve(&disk));
+	CHECK_EQ(begin(&h, &disk, -1), 0);
+	CHECK_EQ(dma_alloc(h.d->dma, 1 << 17, 4096, &mem, &h.err), 0);
+	l = (struct load){ .h = &h, .mem = mem.va };
+	for (unsigned round = 1; round <= ROUNDS; round++) {
+		CHECK(run_load(&l, l.done + PER_ROUND, true));
+		child_end(&disk.pid);
+		for (unsigned i = 0; i < DEPTH; i++)
+			if (!l.busy[i])
+				write_next(&l, i); /* into the void */
+		for (unsigned i = 0; i < 20; i++)
+			hand_pump(&h);
+		CHECK(disk_serve(&disk));
+		CHECK(run_load(&l, l.done + DEPTH, true));
+		CHECK_EQ(h.d->epoch, round);
+	}
+	CHECK(l.repeated >= ROUNDS);
+	CHECK(run_load(&l, UINT32_MAX, false));
+	for (unsigned slot = 0; slot < SLOTS; slot++) {
+		char want[SLOT_SIZE] = { 0 };
+
+		submit(&h, mem.va, 0, RISER_VIRTIO_BLK_T_IN, slot);
+		CHECK_EQ(wait_one(&h), 0);
+		if (l.writes[slot])
+			fill(want, slot, l.writes[slot]);
+		CHECK(!memcmp(request_at(mem.va, 0)->data, want, SLOT_SIZE));
+	}
+	dma_free(h.d->dma, &mem);
+	hand_close(&h);
+	disk_end(&disk);
+}
+
+TEST_MAIN(CASE(config), CASE(data), CASE(event), CASE(again), CASE(killed))
