@@ -61,6 +61,7 @@ struct riser_pkt {
 #define RISER_PORT_ECN      (1u << 4)
 #define RISER_PORT_RX_CSUM  (1u << 5) /* receives packets whose checksum is partial or checked */
 #define RISER_PORT_RX_LARGE (1u << 6) /* receives packets that are still to be segmented */
+#define RISER_PORT_RX_HASH  (1u << 7) /* receives packets with a hash of their addresses */
 
 /**
  * struct riser_port_opts - how a port is opened
@@ -88,6 +89,8 @@ struct riser_port_opts {
  * @max_queues: pairs that it has
  * @offloads: RISER_PORT_… that it does by itself; the others are done in software
  * @harmless: sending on it reaches nobody else (a model, a file)
+ * @announce: the port was moved, and wants its address told to others; see riser_port_announced()
+ * @standby: it stands in for another card with the same address
  * @description: one line for people; lives as long as the port
  */
 struct riser_port_info {
@@ -98,7 +101,7 @@ struct riser_port_info {
 	uint32_t speed;
 	unsigned queues, max_queues;
 	uint32_t offloads;
-	bool harmless;
+	bool harmless, announce, standby;
 	const char *description;
 };
 
@@ -278,6 +281,88 @@ RISER_API int riser_ip_poll(struct riser_ip *ip, uint64_t *next);
  * no buffer; -EINVAL: too long.
  */
 RISER_API int riser_ip_ping(struct riser_ip *ip, uint32_t to, uint16_t seq, unsigned len);
+
+/*
+ * Settings. They may wait for the device, at the most some seconds; any thread may change them, but
+ * not inside a completion. A device that is reset gets them again.
+ *
+ * Return: 0; -EOPNOTSUPP where the port cannot, -EINVAL, -EIO where the device refused, -ETIMEDOUT,
+ * -ENODEV; each with a sentence.
+ */
+
+/* Which packets are received beside those for its address (§5.1.6.5.1). */
+#define RISER_PORT_PROMISC  (1u << 0) /* all */
+#define RISER_PORT_ALLMULTI (1u << 1) /* all multicast */
+#define RISER_PORT_ALLUNI   (1u << 2) /* all unicast */
+#define RISER_PORT_NOMULTI  (1u << 3) /* no multicast */
+#define RISER_PORT_NOUNI    (1u << 4) /* no unicast */
+#define RISER_PORT_NOBCAST  (1u << 5) /* no broadcast */
+RISER_API int riser_port_set_rx_mode(struct riser_port *p, uint32_t mode, struct riser_err *err);
+RISER_API int riser_port_set_mac(struct riser_port *p, const uint8_t mac[6], struct riser_err *err);
+/* Further addresses, unicast and multicast, in place of those before. */
+RISER_API int riser_port_set_filter(struct riser_port *p, const uint8_t (*macs)[6], unsigned count,
+				    struct riser_err *err);
+/* Receive packets of a VLAN, or no more. */
+RISER_API int riser_port_set_vlan(struct riser_port *p, uint16_t id, bool on,
+				  struct riser_err *err);
+/* RISER_PORT_RX_…, of those that it was opened with. */
+RISER_API int riser_port_set_offloads(struct riser_port *p, uint32_t offloads,
+				      struct riser_err *err);
+/* Whoever moved the port wanted it announced (info.announce), which was done. */
+RISER_API int riser_port_announced(struct riser_port *p, struct riser_err *err);
+
+/* Kinds of packets that are hashed (§5.1.6.4.3), as far as they are common. */
+#define RISER_PORT_HASH_IPV4 (1u << 0)
+#define RISER_PORT_HASH_TCP4 (1u << 1)
+#define RISER_PORT_HASH_UDP4 (1u << 2)
+#define RISER_PORT_HASH_IPV6 (1u << 3)
+#define RISER_PORT_HASH_TCP6 (1u << 4)
+#define RISER_PORT_HASH_UDP6 (1u << 5)
+
+/**
+ * struct riser_port_hash - how packets are hashed and spread over queues
+ * @size: sizeof(struct riser_port_hash)
+ * @types: RISER_PORT_HASH_…
+ * @key: of the Toeplitz hash
+ * @key_len: bytes of it, 40 usually
+ * @queues: a queue for each value of the hash's low bits; NULL: only report hashes
+ * @entries: of @queues; a power of two
+ * @unclassified: queue of packets without a hash
+ */
+struct riser_port_hash {
+	size_t size;
+	uint32_t types;
+	const uint8_t *key;
+	unsigned key_len;
+	const uint16_t *queues;
+	unsigned entries;
+	uint16_t unclassified;
+};
+RISER_API int riser_port_set_hash(struct riser_port *p, const struct riser_port_hash *hash,
+				  struct riser_err *err);
+
+/**
+ * struct riser_port_coalesce - how long an interrupt may wait for further packets
+ * @size: sizeof(struct riser_port_coalesce)
+ * @queue: of this queue, -1 for all
+ * @transmit: of what was sent, else of what is received
+ * @packets: at the most so many
+ * @usecs: at the most so long
+ */
+struct riser_port_coalesce {
+	size_t size;
+	int queue;
+	bool transmit;
+	uint32_t packets, usecs;
+};
+RISER_API int riser_port_set_coalesce(struct riser_port *p, const struct riser_port_coalesce *c,
+				      struct riser_err *err);
+
+/* Reset the device and set it up as it was. Packets in flight are lost and counted. */
+RISER_API int riser_port_reset(struct riser_port *p, struct riser_err *err);
+/* Another number of descriptors, while it runs: by the owner. Packets in flight are lost. */
+RISER_API int riser_port_queue_resize(struct riser_port_queue *q, unsigned descriptors,
+				      struct riser_err *err);
 
 #ifdef __cplusplus
 }

@@ -296,6 +296,43 @@ struct riser_virtio_net_ctrl {
 #define RISER_VIRTIO_NET_CTRL_NOTF_COAL_VQ_SET   2
 #define RISER_VIRTIO_NET_CTRL_NOTF_COAL_VQ_GET   3
 
+/* MAC_TABLE_SET has two of these, unicast first; behind each stand its addresses. */
+struct riser_virtio_net_ctrl_mac {
+	riser_le32 entries;
+};
+
+/* MQ_RSS_CONFIG (§5.1.6.5.7): this, the indirection table, then the tail, then the key. */
+struct riser_virtio_net_rss {
+	riser_le32 hash_types;
+	riser_le16 indirection_table_mask;
+	riser_le16 unclassified_queue;
+};
+struct riser_virtio_net_rss_tail {
+	riser_le16 max_tx_vq;
+	uint8_t hash_key_length;
+};
+RISER_VIRTIO_ASSERT(sizeof(struct riser_virtio_net_rss) == 8);
+
+/* MQ_HASH_CONFIG (§5.1.6.5.6.4), with the key behind it. */
+struct riser_virtio_net_hash {
+	riser_le32 hash_types;
+	riser_le16 reserved[4];
+	uint8_t hash_key_length;
+};
+RISER_VIRTIO_ASSERT(offsetof(struct riser_virtio_net_hash, hash_key_length) == 12);
+
+/* NOTF_COAL (§5.1.6.5.8): of all queues, and of one. */
+struct riser_virtio_net_coal {
+	riser_le32 max_packets;
+	riser_le32 max_usecs;
+};
+struct riser_virtio_net_coal_vq {
+	riser_le16 vqn;
+	riser_le16 reserved;
+	struct riser_virtio_net_coal coal;
+};
+RISER_VIRTIO_ASSERT(sizeof(struct riser_virtio_net_coal_vq) == 12);
+
 /* Block device (§5.2): feature bits. */
 #define RISER_VIRTIO_BLK_F_SIZE_MAX     1
 #define RISER_VIRTIO_BLK_F_SEG_MAX      2

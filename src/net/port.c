@@ -23,7 +23,7 @@ static int check_opts(const struct riser_port_opts *opts, struct riser_port_opts
 	if (out->queues > QUEUES_MAX)
 		return err_set(err, -EINVAL, "%u queues are wanted: at the most %u", out->queues,
 			       QUEUES_MAX);
-	if (out->offloads & ~(RISER_PORT_RX_CSUM | RISER_PORT_RX_LARGE))
+	if (out->offloads & ~(RISER_PORT_RX_CSUM | RISER_PORT_RX_LARGE | RISER_PORT_RX_HASH))
 		return err_set(err, -EINVAL, "unknown offloads %#x of a receiver", out->offloads);
 	return 0;
 }
@@ -247,6 +247,8 @@ void riser_port_watch(struct riser_port_queue *q, void (*ready)(void *ctx), void
 	q->ctx = ctx;
 	if (was == !!ready)
 		return;
+	if (q->port->ops->watched)
+		q->port->ops->watched(q, ready != NULL);
 	if (!ready) {
 		exec_remove(q->x, &q->poller);
 		if (q->watched)

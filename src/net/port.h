@@ -14,6 +14,29 @@
 
 struct uri;
 
+/* A setting, and what its argument points to. */
+enum port_setting {
+	PORT_SET_RX_MODE,   /* uint32_t */
+	PORT_SET_MAC,       /* uint8_t[6] */
+	PORT_SET_FILTER,    /* struct port_filter */
+	PORT_SET_VLAN,      /* struct port_vlan */
+	PORT_SET_OFFLOADS,  /* uint32_t */
+	PORT_SET_ANNOUNCED, /* nothing */
+	PORT_SET_HASH,      /* struct riser_port_hash */
+	PORT_SET_COALESCE,  /* struct riser_port_coalesce */
+	PORT_SET_RESET,     /* nothing */
+};
+
+struct port_filter {
+	const uint8_t (*macs)[6];
+	unsigned count;
+};
+
+struct port_vlan {
+	uint16_t id;
+	bool on;
+};
+
 /**
  * struct port_ops - a kind of port
  * @size: sizeof(struct port_ops)
@@ -34,6 +57,10 @@ struct uri;
  *	-ENODEV: the device is gone. NULL: nothing to do
  * @mem_alloc: memory of the device's own, where it reaches no other; NULL: riser_mem_alloc()
  * @mem_free: gives it back
+ * @watched: the queue is watched from now on, or no more; NULL: it does not matter
+ * @set: change a setting; the argument was looked at. -EOPNOTSUPP with a sentence. NULL: it has
+ *none
+ * @resize: riser_port_queue_resize(); NULL: -EOPNOTSUPP
  */
 struct port_ops {
 	size_t size;
@@ -53,6 +80,10 @@ struct port_ops {
 	int (*pump)(struct riser_port_queue *q, uint64_t *next);
 	int (*mem_alloc)(struct riser_port *p, size_t len, void **out, struct riser_err *err);
 	void (*mem_free)(struct riser_port *p, void *va, size_t len);
+	void (*watched)(struct riser_port_queue *q, bool on);
+	int (*set)(struct riser_port *p, enum port_setting what, const void *arg,
+		   struct riser_err *err);
+	int (*resize)(struct riser_port_queue *q, unsigned descriptors, struct riser_err *err);
 };
 
 /**
