@@ -49,8 +49,9 @@ static struct modern *modern_of(struct virtio_dev *d)
 static uint32_t get(struct modern *m, size_t field, unsigned width)
 {
 	struct pci_dev *pci = m->p.pci;
+	uint64_t v = pci->access->bar_read(pci, m->common.bar, m->common.off + field, width);
 
-	return (uint32_t)pci->access->bar_read(pci, m->common.bar, m->common.off + field, width);
+	return (uint32_t)v & UINT32_MAX >> (32 - 8 * width);
 }
 
 static void set(struct modern *m, size_t field, unsigned width, uint32_t val)
