@@ -6,7 +6,10 @@
 #include "base/err.h"
 #include "base/riser.h"
 #include "base/uri.h"
+#include "net/pool.h"
+#include "net/soft.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +154,11 @@ int riser_port_queue_open(struct riser_port *p, unsigned index, struct riser_exe
 		q->x = x;
 		q->pool = pool;
 		q->next = TIME_NEVER;
+		rc = soft_open(q, err);
+		if (rc)
+			p->ops->queue_close(q);
+	}
+	if (!rc) {
 		list_add(&p->queues, &q->link);
 		*out = q;
 	}
@@ -161,16 +169,20 @@ int riser_port_queue_open(struct riser_port *p, unsigned index, struct riser_exe
 void riser_port_queue_close(struct riser_port_queue *q)
 {
 	struct riser_port *p;
+	struct port_soft *soft;
 
 	if (!q)
 		return;
 	p = q->port;
+	soft = q->soft;
 	riser_port_watch(q, NULL, NULL);
+	soft_drop(q);
 	pthread_mutex_lock(&p->lock);
 	list_del(&q->link);
 	add_stats(&p->closed, &q->stats);
 	p->ops->queue_close(q);
 	pthread_mutex_unlock(&p->lock);
+	soft_free(soft);
 }
 
 static int pump(struct riser_port_queue *q)
@@ -185,20 +197,23 @@ int riser_port_rx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned 
 	int got = ops->rx(q, pkts, n);
 
 	if (got == 0) {
+		soft_flush(q);
 		got = pump(q);
 		if (got > 0)
 			got = ops->rx(q, pkts, n);
 	}
-	if (likely(got > 0))
-		q->progress += (unsigned)got;
-	return got;
+	if (unlikely(got <= 0))
+		return got;
+	q->progress += (unsigned)got;
+	return (int)soft_rx(q, pkts, (unsigned)got);
 }
 
 int riser_port_tx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned n)
 {
-	int sent = q->port->ops->tx(q, pkts, n);
+	int sent = soft_tx(q, pkts, n);
 
-	q->full = sent >= 0 && (unsigned)sent < n;
+	q->is_short = sent >= 0 && (unsigned)sent < n;
+	q->full = q->is_short;
 	if (q->full && pump(q) < 0 && !sent)
 		return -ENODEV;
 	if (sent > 0)
@@ -214,17 +229,19 @@ static int poll_queue(struct poller *poller)
 	q->x->in_cb++;
 	q->ready(q->ctx);
 	q->x->in_cb--;
-	if (q->progress != before)
-		return (int)(q->progress - before);
+	if (soft_flush(q) || q->progress != before)
+		return (int)min_of(q->progress - before + 1, (uint64_t)INT_MAX);
 	return pump(q) > 0;
 }
 
 static int arm_queue(struct poller *poller)
 {
 	struct riser_port_queue *q = container_of(poller, struct riser_port_queue, poller);
-	uint32_t events = q->tells & (RISER_WATCH_IN | (q->full ? RISER_WATCH_OUT : 0));
+	uint32_t events;
 	int rc;
 
+	q->full = q->is_short || soft_is_busy(q);
+	events = q->tells & (RISER_WATCH_IN | (q->full ? RISER_WATCH_OUT : 0));
 	if (events != q->watched) {
 		rc = riser_exec_watch_mod(q->x, &q->watch, events);
 		if (rc)

@@ -9,6 +9,7 @@
 
 #include "base/exec.h"
 #include "base/list.h"
+#include "net/offload.h"
 #include <pthread.h>
 #include <riser/net.h>
 
@@ -104,15 +105,30 @@ struct riser_port {
 };
 
 /**
+ * struct port_soft - what a queue does in software because its port does not
+ * @pool: where segments come from
+ * @cut: what they are cut from
+ * @ready: cut, and not taken by the port yet
+ */
+struct port_soft {
+	struct riser_pool *pool;
+	struct offload_cut cut;
+	struct riser_pkt *ready[OFFLOAD_BATCH];
+	unsigned nready;
+};
+
+/**
  * struct riser_port_queue - a queue; what opens one embeds it
  * @watch: of a descriptor, if ops->queue_open sets @tells; only ends sleeps
  * @tells: RISER_WATCH_IN: it is readable when there is something to receive; RISER_WATCH_OUT: it is
  *	writable when there is room again
  * @stats: the port's to count in, by the owner's thread
+ * @soft: NULL where the port does everything
  * @poller: while it is watched
  * @progress: packets that went either way
  * @next: when ops->pump has something to do
- * @full: ops->tx took fewer than it was given
+ * @is_short: riser_port_tx() took fewer than it was given
+ * @full: for ops->arm: somebody waits for room
  * @watched: RISER_WATCH_… that the executor looks for now
  */
 struct riser_port_queue {
@@ -122,9 +138,10 @@ struct riser_port_queue {
 	unsigned index;
 	struct list link;
 	struct riser_watch watch;
-	bool full;
+	bool is_short, full;
 	uint32_t tells, watched;
 	struct riser_port_stats stats;
+	struct port_soft *soft;
 	struct poller poller;
 	void (*ready)(void *ctx);
 	void *ctx;
