@@ -26,6 +26,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 	r->log = opts ? opts->log : NULL;
 	r->log_ctx = opts ? opts->log_ctx : NULL;
 	list_init(&r->controllers);
+	list_init(&r->disks);
 	list_init(&r->functions);
 	list_init(&r->vfio);
 	list_init(&r->claims);

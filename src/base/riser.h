@@ -51,6 +51,7 @@ struct riser {
 	 */
 	pthread_mutex_t open_lock;
 	struct list controllers; /* struct nvme_ctrl, by canonical URI; under open_lock */
+	struct list disks;       /* struct vblk, likewise */
 	struct list functions;   /* struct pci_dev, likewise */
 	struct list
 		vfio; /* struct vfio_space; changed under open_lock and lock, read under either */

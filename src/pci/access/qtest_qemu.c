@@ -190,7 +190,10 @@ static int add_device(struct launch *l, unsigned number, const char *text, const
 		      bool has_namespaces, struct riser_err *err)
 {
 	const char *drive, *netdev = number == 1 ? uri_get(l->u, "netdev") : NULL;
-	bool nvme = is_model(text, "nvme"), ns = is_model(text, "nvme-ns"), add;
+	bool nvme = is_model(text, "nvme"), add;
+	bool disk = is_model(text, "nvme-ns") || is_model(text, "virtio-blk-pci") ||
+		    is_model(text, "virtio-blk-pci-transitional") ||
+		    is_model(text, "virtio-blk-pci-non-transitional");
 	char key[16], id[16], drive_id[24];
 	int rc;
 
@@ -198,7 +201,7 @@ static int add_device(struct launch *l, unsigned number, const char *text, const
 	snprintf(id, sizeof(id), ",id=riser%u", number);
 	snprintf(drive_id, sizeof(drive_id), ",drive=drive%u", number);
 	drive = uri_get(l->u, key);
-	add = drive || (!option(text, "drive") && (ns || (nvme && !has_namespaces)));
+	add = drive || (!option(text, "drive") && (disk || (nvme && !has_namespaces)));
 	rc = add ? add_drive(l, number, drive, err) : 0;
 	if (!rc && netdev)
 		rc = arg(l, "-netdev") ?: arg(l, "%s,id=net1", netdev);
