@@ -50,14 +50,14 @@ void model_nvme_limit_queues(struct pci_dev *d, unsigned n);
  * @calls: interrupts of queues
  * @rx_packets: packets given to the driver, @tx_packets taken from it
  * @dropped: packets that nobody got
- * @commands: of the control queue
+ * @commands: of the control queue; and those that were answered with an error
  * @violations: what the driver may not do, and did; @violation is the last of it, or NULL
  * @resets: status 0 written
  */
 struct model_virtio_counters {
 	uint64_t kicks, used, calls;
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, dropped;
-	uint64_t commands;
+	uint64_t commands, commands_refused;
 	uint64_t violations;
 	const char *violation;
 	uint64_t resets, function_resets;
@@ -66,5 +66,12 @@ struct model_virtio_counters {
 
 /* As those above, of "model:virtio-net". */
 void model_virtio_get_counters(struct pci_dev *d, struct model_virtio_counters *counters);
+
+/* The cable is plugged in or pulled out. */
+void model_virtio_net_link(struct pci_dev *d, bool up);
+/* The driver is to announce itself (GUEST_ANNOUNCE). */
+void model_virtio_net_announce(struct pci_dev *d);
+/* DEVICE_NEEDS_RESET. */
+void model_virtio_needs_reset(struct pci_dev *d);
 
 #endif

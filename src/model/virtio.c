@@ -197,14 +197,47 @@ void vdev_use(struct vdev *v, unsigned queue, const struct vring_chain *c, uint3
 	v->counters.used++;
 }
 
+static void call(struct vdev *v, unsigned queue)
+{
+	v->queues[queue].owed = 0;
+	v->counters.calls++;
+	v->host->call(v->host, queue);
+}
+
 void vdev_publish(struct vdev *v, unsigned queue)
 {
 	struct vdev_queue *q = &v->queues[queue];
+	uint32_t n = q->ring.nput + q->ring.batch.n;
 
 	if (!vring_publish(&q->ring))
 		return;
-	v->counters.calls++;
-	v->host->call(v->host, queue);
+	if (!q->owed)
+		q->owed_at = v->now + q->coal_ns;
+	q->owed += n;
+	if (!q->coal_ns || (q->coal_packets && q->owed >= q->coal_packets))
+		call(v, queue);
+	else
+		v->owes = true;
+}
+
+/* What was put off by NOTF_COAL, and is due. */
+static void call_owed(struct vdev *v, uint64_t *next)
+{
+	if (!v->owes)
+		return;
+	v->owes = false;
+	for (unsigned i = 0; i < v->nqueues; i++) {
+		struct vdev_queue *q = &v->queues[i];
+
+		if (!q->owed)
+			continue;
+		if (q->owed_at <= v->now) {
+			call(v, i);
+			continue;
+		}
+		v->owes = true;
+		*next = min_of(*next, q->owed_at);
+	}
 }
 
 /* A queue whose driver broke the rules stops the device (§2.1.2). */
@@ -227,6 +260,7 @@ unsigned vdev_step(struct vdev *v, uint64_t *next)
 		return 0;
 	v->now = clock_now(v->r);
 	done = v->type->run(v, next);
+	call_owed(v, next);
 	look_for_wrongs(v);
 	if (done)
 		clock_bump(v->r);

@@ -9,9 +9,9 @@
  *	virtio.c	status, features, queues
  *	vring.c, vring_packed.c
  *			the rings
- *	virtio_net.c	the network card: frames between queues and a port
+ *	virtio_net.c	the network card: packets between queues and a port
  *	virtio_ctrl.c	its control queue
- *	virtio_hash.c	who receives a frame: hashes, filters
+ *	virtio_hash.c	who receives a packet: hashes, filters
  *	virtio_config.c	the keys of a URI
  *	virtio_pci.c	registers
  */
@@ -65,6 +65,9 @@ struct vdev_type {
  * @enabled: it runs once the device does
  * @kicked: there is something to look at
  * @paused: a fault: nothing is looked at before that time
+ * @coal_packets: the driver is not told before he has got so many,
+ * @coal_ns: or so much time went by; 0: at once
+ * @owed: he is to be told of so many, at @owed_at
  */
 struct vdev_queue {
 	unsigned max, size;
@@ -72,6 +75,8 @@ struct vdev_queue {
 	uint32_t start;
 	bool enabled, kicked;
 	uint64_t paused;
+	uint32_t coal_packets, owed;
+	uint64_t coal_ns, owed_at;
 	struct vring ring;
 };
 
@@ -99,6 +104,7 @@ struct vdev {
 	size_t config_len;
 	uint8_t generation;
 	uint64_t now;
+	bool owes; /* some queue does */
 	struct model_virtio_counters counters;
 };
 

@@ -75,14 +75,16 @@ static const struct feature {
 #define DEFAULT_FEATURES                                                                           \
 	(BIT(CSUM) | BIT(GUEST_CSUM) | BIT(MTU) | BIT(MAC) | BIT(GSO) | BIT(GUEST_TSO4) |          \
 	 BIT(GUEST_TSO6) | BIT(GUEST_ECN) | BIT(HOST_TSO4) | BIT(HOST_TSO6) | BIT(HOST_ECN) |      \
-	 BIT(MRG_RXBUF) | BIT(STATUS) | BIT(SPEED_DUPLEX) | COMMON_BIT(NOTIFY_ON_EMPTY) |          \
-	 COMMON_BIT(ANY_LAYOUT) | COMMON_BIT(INDIRECT_DESC) | COMMON_BIT(EVENT_IDX) |              \
-	 COMMON_BIT(VERSION_1) | COMMON_BIT(ACCESS_PLATFORM) | COMMON_BIT(RING_RESET))
+	 BIT(MRG_RXBUF) | BIT(STATUS) | BIT(SPEED_DUPLEX) | BIT(CTRL_VQ) | BIT(CTRL_RX) |          \
+	 BIT(CTRL_VLAN) | BIT(CTRL_RX_EXTRA) | BIT(CTRL_MAC_ADDR) | BIT(CTRL_GUEST_OFFLOADS) |     \
+	 BIT(GUEST_ANNOUNCE) | COMMON_BIT(NOTIFY_ON_EMPTY) | COMMON_BIT(ANY_LAYOUT) |              \
+	 COMMON_BIT(INDIRECT_DESC) | COMMON_BIT(EVENT_IDX) | COMMON_BIT(VERSION_1) |               \
+	 COMMON_BIT(ACCESS_PLATFORM) | COMMON_BIT(RING_RESET))
 
-static const char *const keys[] = { "port",      "loop",          "features", "offer", "require",
-				    "pairs",     "size",          "mac",      "mtu",   "speed",
-				    "duplex",    "link",          "vectors",  "fault", "mode",
-				    "transport", PCI_DRIVER_KEYS, NULL };
+static const char *const keys[] = { "port",     "loop",          "features", "offer", "require",
+				    "pairs",    "size",          "mac",      "mtu",   "speed",
+				    "duplex",   "link",          "vectors",  "fault", "mode",
+				    "function", PCI_DRIVER_KEYS, NULL };
 
 static int find_feature(const char *name, uint64_t *mask, struct riser_err *err)
 {
@@ -172,7 +174,7 @@ static int model_transport(const char *text, enum vpci_transport *out, struct ri
 		return 0;
 	}
 	return err_set(err, -EINVAL,
-		       "model: key 'transport' wants modern, transitional or legacy, not '%s'",
+		       "model: key 'function' wants modern, transitional or legacy, not '%s'",
 		       text);
 }
 
@@ -211,7 +213,7 @@ int vnet_configure(const struct uri *u, struct vnet_config *cfg, struct riser_er
 				     .speed = 10000 };
 	rc = uri_check_keys(u, keys, err);
 	if (!rc)
-		rc = model_transport(uri_get(u, "transport"), &cfg->transport, err);
+		rc = model_transport(uri_get(u, "function"), &cfg->transport, err);
 	if (!rc)
 		rc = model_behind(u, cfg, err);
 	if (!rc)

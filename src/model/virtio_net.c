@@ -46,9 +46,9 @@ static void drop(struct vnet *n, struct riser_pkt *pkt)
 /* It waits for its pair's driver. */
 static void steer(struct vnet *n, struct riser_pkt *pkt)
 {
-	struct vnet_pair *p = &n->pairs[0];
+	struct vnet_pair *p = &n->pairs[vnet_pair_of(n, pkt)];
 
-	if (!n->cfg.link || p->nwaiting == VNET_WAITING) {
+	if (!n->cfg.link || p->nwaiting == VNET_WAITING || !vnet_wants(n, pkt)) {
 		drop(n, pkt);
 		return;
 	}
@@ -271,9 +271,15 @@ static void fill_header(struct vnet *n, const struct riser_pkt *pkt, unsigned bu
 			struct riser_virtio_net_hdr_hash *h)
 {
 	*h = (struct riser_virtio_net_hdr_hash){ 0 };
-	if (pkt->flags & RISER_PKT_HDR && vdev_has(&n->dev, RISER_VIRTIO_NET_F_GUEST_CSUM))
+	if (pkt->flags & RISER_PKT_HDR)
 		h->h = pkt->hdr;
 	h->h.num_buffers = to_le16((uint16_t)buffers);
+	if (vdev_has(&n->dev, RISER_VIRTIO_NET_F_HASH_REPORT)) {
+		uint32_t hash;
+
+		h->hash_report = to_le16((uint16_t)vnet_hash(n, pkt, &hash));
+		h->hash_value = to_le32(hash);
+	}
 }
 
 /* Bytes of a packet, on and on. */
@@ -381,12 +387,16 @@ static unsigned net_run(struct vdev *v, uint64_t *next)
 	struct vnet *n = vnet_of(v);
 	unsigned done = 0;
 
-	for (unsigned i = 0; i < n->cfg.pairs && v->running; i++)
+	unsigned pairs = min_of(vnet_ctrl_queue(n) / 2, n->cfg.pairs);
+
+	if (vdev_has(v, RISER_VIRTIO_NET_F_CTRL_VQ))
+		done += vnet_ctrl_run(n);
+	for (unsigned i = 0; i < pairs && v->running; i++)
 		if (tx_of(n, i)->ring.set.size)
 			done += run_tx(n, i, next);
 	if (n->q && !n->gone && v->running)
 		poll_port(n, next);
-	for (unsigned i = 0; i < n->cfg.pairs && v->running; i++)
+	for (unsigned i = 0; i < pairs && v->running; i++)
 		done += run_rx(n, i);
 	return done;
 }
@@ -404,17 +414,33 @@ static void net_forget(struct vnet *n)
 			riser_pkt_put(p->unsent);
 		p->unsent = NULL;
 	}
-	n->active = 1;
 }
 
 static void net_reset(struct vdev *v)
 {
-	net_forget(vnet_of(v));
+	struct vnet *n = vnet_of(v);
+
+	net_forget(n);
+	vnet_hash_reset(n);
+	n->active = 1;
+	n->announce = false;
+	memcpy(v->config, n->cfg.mac, sizeof(n->cfg.mac));
 }
 
 static void net_start(struct vdev *v)
 {
-	vnet_of(v)->header = header_of(v);
+	struct vnet *n = vnet_of(v);
+
+	n->header = header_of(v);
+	n->guest = v->features & VNET_GUEST;
+}
+
+void vnet_show_status(struct vnet *n)
+{
+	n->dev.config[offsetof(struct riser_virtio_net_config, status)] =
+		(n->cfg.link ? RISER_VIRTIO_NET_S_LINK_UP : 0) |
+		(n->announce ? RISER_VIRTIO_NET_S_ANNOUNCE : 0);
+	vdev_config_changed(&n->dev);
 }
 
 /* The address is all that may be written, where no command does it (§5.1.4.2). */
@@ -465,6 +491,9 @@ static void fill_config(struct vnet *n)
 		.mtu = to_le16((uint16_t)cfg->mtu),
 		.speed = to_le32(cfg->speed ? cfg->speed : UINT32_MAX),
 		.duplex = !cfg->half_duplex,
+		.rss_max_key_size = VNET_KEY_MAX,
+		.rss_max_indirection_table_length = to_le16(VNET_TABLE_MAX),
+		.supported_hash_types = to_le32(VNET_HASH_TYPES),
 	};
 
 	memcpy(c.mac, cfg->mac, sizeof(c.mac));
@@ -475,6 +504,7 @@ static void fill_config(struct vnet *n)
 int vnet_new(struct riser *r, const struct vnet_config *cfg, struct vdev_host *host,
 	     struct vnet **out, struct riser_err *err)
 {
+	bool ctrl = cfg->offered >> RISER_VIRTIO_NET_F_CTRL_VQ & 1;
 	struct vnet *n = calloc(1, sizeof(*n));
 	int rc = -ENOMEM;
 
@@ -483,12 +513,11 @@ int vnet_new(struct riser *r, const struct vnet_config *cfg, struct vdev_host *h
 	n->cfg = *cfg;
 	n->pairs = calloc(cfg->pairs, sizeof(*n->pairs));
 	if (n->pairs)
-		rc = vdev_init(&n->dev, r, &net_type, host, 2 * cfg->pairs + 1, cfg->size);
+		rc = vdev_init(&n->dev, r, &net_type, host, 2 * cfg->pairs + ctrl, cfg->size);
 	if (rc)
 		err_set(err, rc, "no memory for a model of a network card");
 	n->dev.offered = cfg->offered;
 	n->dev.required = cfg->required;
-	n->active = 1;
 	if (!rc)
 		rc = cfg->port ? open_port(n, err)
 			       : riser_pool_new(r, NULL, VNET_WAITING * cfg->pairs + 64, BUFFER,
@@ -499,6 +528,7 @@ int vnet_new(struct riser *r, const struct vnet_config *cfg, struct vdev_host *h
 		return rc;
 	}
 	fill_config(n);
+	net_reset(&n->dev);
 	*out = n;
 	return 0;
 }

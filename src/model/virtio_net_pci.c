@@ -62,6 +62,41 @@ const struct model_ops model_virtio_net_ops = {
 	.msix = vpci_msix,
 };
 
+static struct vnet *vnet_lock(struct pci_dev *d)
+{
+	return vnet_of(vpci_of(model_lock(d))->v);
+}
+
+static void unlock(struct pci_dev *d)
+{
+	model_unlock(d);
+	clock_bump(d->r);
+}
+
+void model_virtio_net_link(struct pci_dev *d, bool up)
+{
+	struct vnet *n = vnet_lock(d);
+
+	n->cfg.link = up;
+	vnet_show_status(n);
+	unlock(d);
+}
+
+void model_virtio_net_announce(struct pci_dev *d)
+{
+	struct vnet *n = vnet_lock(d);
+
+	n->announce = vdev_has(&n->dev, RISER_VIRTIO_NET_F_GUEST_ANNOUNCE);
+	vnet_show_status(n);
+	unlock(d);
+}
+
+void model_virtio_needs_reset(struct pci_dev *d)
+{
+	vdev_needs_reset(&vnet_lock(d)->dev);
+	unlock(d);
+}
+
 void model_virtio_get_counters(struct pci_dev *d, struct model_virtio_counters *counters)
 {
 	*counters = vpci_of(model_lock(d))->v->counters;

@@ -13,6 +13,7 @@
 #include "model/virtio_pci.h"
 #include "base/barrier.h"
 #include "base/err.h"
+#include "spec/vring.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,12 +185,23 @@ static void write_status(struct vpci *p, uint8_t status)
 		forget(p);
 }
 
+/* NOTIFICATION_DATA tells how far the driver is (§4.1.5.2); it may be further by now. */
+static void check_data(struct vpci *p, const struct vring *q, unsigned data)
+{
+	if (!q->set.size)
+		return;
+	if (q->packed ? (data & 0x7fff) >= q->set.size : (uint16_t)(data - q->avail) > q->set.size)
+		vdev_blame(p->v, "an announcement tells of what a queue cannot have");
+}
+
 /* @value begins with the queue's number; NOTIFICATION_DATA has more above. */
 static void kick(struct vpci *p, unsigned queue, uint32_t value)
 {
 	if ((value & 0xffff) != queue)
 		vdev_blame(p->v, "a queue was announced by another's number");
 	vdev_kick(p->v, queue);
+	if (queue < p->v->nqueues && vdev_has(p->v, RISER_VIRTIO_F_NOTIFICATION_DATA))
+		check_data(p, &p->v->queues[queue].ring, value >> 16);
 }
 
 static void kick_mapped(struct vpci *p)
@@ -501,6 +513,7 @@ static uint32_t read_legacy(struct vpci *p, size_t off)
 static void write_pfn(struct vpci *p, uint32_t pfn)
 {
 	struct vdev_queue *q = selected(p);
+	struct vring_layout l;
 
 	if (!q)
 		return;
@@ -509,8 +522,9 @@ static void write_pfn(struct vpci *p, uint32_t pfn)
 	if (!pfn)
 		return;
 	q->desc = (uint64_t)pfn * RISER_VIRTIO_LEGACY_ALIGN;
-	q->driver = q->desc + 16ull * q->max;
-	q->device = align_up(q->driver + 6 + 2ull * q->max, RISER_VIRTIO_LEGACY_ALIGN);
+	l = vring_split_layout(q->max, RISER_VIRTIO_LEGACY_ALIGN);
+	q->driver = q->desc + l.driver;
+	q->device = q->desc + l.device;
 	vdev_enable(p->v, p->queue_select);
 }
 

@@ -3,6 +3,7 @@
 /* What both layouts share, and the split one (§2.7). */
 #include "model/vring.h"
 #include "base/barrier.h"
+#include "spec/vring.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,7 @@ bool vring_get(struct vring *q, struct vring_chain *c)
 	return true;
 }
 
-void vring_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len)
+static void put_one(struct vring *q, uint16_t id, uint16_t slots, uint32_t len)
 {
 	uint16_t at = (uint16_t)(q->used + q->nput);
 	uint64_t *p;
@@ -216,23 +217,35 @@ void vring_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len)
 	q->nput++;
 }
 
-void vring_put_batch(struct vring *q, uint16_t id, uint16_t slots, unsigned n)
+/* One entry for all of a batch: the driver finds the others by their order (§2.7.9, §2.8.9). */
+static void put_batch(struct vring *q)
 {
-	vring_put(q, id, slots, 0);
+	unsigned n = q->batch.n;
+
+	if (!n)
+		return;
+	q->batch.n = 0;
+	put_one(q, q->batch.id, q->batch.slots, 0);
 	if (!q->packed)
-		q->nput += n - 1; /* the driver finds the others by the order (§2.7.9) */
+		q->nput += n - 1;
 }
 
-/* Has the index passed @event on its way from @was to @now (§2.7.7.2)? */
-static bool passed(uint16_t event, uint16_t now, uint16_t was)
+void vring_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len)
 {
-	return (uint16_t)(now - event - 1) < (uint16_t)(now - was);
+	if (!q->in_order || len) {
+		put_batch(q);
+		put_one(q, id, slots, len);
+		return;
+	}
+	q->batch.slots = (uint16_t)(q->batch.n++ ? q->batch.slots + slots : slots);
+	q->batch.id = id;
 }
 
 bool vring_publish(struct vring *q)
 {
 	uint16_t was;
 
+	put_batch(q);
 	if (q->packed)
 		return vring_packed_publish(q);
 	if (!q->nput)
@@ -246,7 +259,7 @@ bool vring_publish(struct vring *q)
 		return !(load16(q, q->set.driver) & RISER_VIRTQ_AVAIL_F_NO_INTERRUPT);
 	was = q->told;
 	q->told = q->used;
-	return passed(load16(q, used_event(q)), q->used, was);
+	return vring_need_event(load16(q, used_event(q)), q->used, was);
 }
 
 bool vring_arm(struct vring *q)

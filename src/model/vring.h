@@ -61,6 +61,7 @@ struct vring_setup {
  * @avail: split: running index of the next chain; packed: its position
  * @used: likewise, of the next one to be used
  * @avail_wrap: packed: the wrap counters
+ * @batch: with IN_ORDER: chains used and not written, of which the driver is told by the last
  * @nput: entries put and not published
  * @first: packed: position and flags of the first of them, which are written last
  * @told: @used when the driver was interrupted last
@@ -72,6 +73,10 @@ struct vring {
 	bool packed, event_idx, in_order, indirect;
 	bool avail_wrap, used_wrap, first_wrap;
 	uint16_t avail, used, told;
+	struct {
+		uint16_t id, slots;
+		unsigned n;
+	} batch;
 	uint32_t nput;
 	uint16_t first, first_flags;
 	struct vring_piece *piece;
@@ -122,9 +127,6 @@ static inline void vring_rewind(struct vring *q, struct vring_mark m)
  * @len: bytes written into it
  */
 void vring_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len);
-/* With IN_ORDER: the same for several at a time, of which @id is the last; @n of them. */
-void vring_put_batch(struct vring *q, uint16_t id, uint16_t slots, unsigned n);
-
 /* Return: whether the driver wants to be interrupted. */
 bool vring_publish(struct vring *q);
 

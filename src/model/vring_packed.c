@@ -7,6 +7,7 @@
  */
 #include "base/barrier.h"
 #include "model/vring.h"
+#include "spec/vring.h"
 
 static uint64_t desc_at(const struct vring *q, unsigned i)
 {
@@ -53,12 +54,6 @@ static bool load_desc(struct vring *q, uint64_t at, struct packed_desc *d)
 	return true;
 }
 
-static bool is_available(unsigned flags, bool wrap)
-{
-	return !!(flags & RISER_VIRTQ_PACKED_F_AVAIL) == wrap &&
-	       !!(flags & RISER_VIRTQ_PACKED_F_USED) != wrap;
-}
-
 /* All of a table, whose descriptors have no NEXT (§2.8.7). */
 static bool add_table(struct vring *q, struct vring_chain *c, const struct packed_desc *table)
 {
@@ -87,7 +82,7 @@ bool vring_packed_get(struct vring *q, struct vring_chain *c)
 			return vring_wrong(q, "a chain of descriptors goes round");
 		if (!load_desc(q, desc_at(q, at), &d))
 			return false;
-		if (!is_available(d.flags, wrap)) {
+		if (!vring_packed_is_avail(d.flags, wrap)) {
 			/* Its first one is made available last: here there is no way back. */
 			if (c->slots)
 				vring_wrong(q, "a chain goes on in what is not available");
@@ -110,11 +105,9 @@ static void store_flags(struct vring *q, unsigned at, bool wrap, uint16_t flags)
 {
 	uint16_t *p = vring_word(q, desc_at(q, at) + 14, 2);
 
-	if (wrap)
-		flags |= RISER_VIRTQ_PACKED_F_AVAIL | RISER_VIRTQ_PACKED_F_USED;
 	/* Pairs with the driver's acquire; and with its own store before it looks at this one. */
 	if (p)
-		store_seq_cst(p, to_le16(flags).raw);
+		store_seq_cst(p, to_le16(flags | vring_packed_used(wrap)).raw);
 }
 
 void vring_packed_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len)
@@ -140,24 +133,10 @@ void vring_packed_put(struct vring *q, uint16_t id, uint16_t slots, uint32_t len
 	q->nput += slots;
 }
 
-/* Did what was just published pass the descriptor that the driver waits for (§2.8.10)? */
-static bool passed(const struct vring *q, uint16_t off_wrap, unsigned n)
-{
-	unsigned event = off_wrap & 0x7fff, now = q->used;
-
-	/* On a line on which the ring lies twice, the older round below. */
-	if (event >= q->set.size)
-		return false;
-	now += q->set.size;
-	if (!(off_wrap & RISER_VIRTQ_PACKED_EVENT_WRAP) == !q->used_wrap)
-		event += q->set.size;
-	return event < now && event >= now - n;
-}
-
 bool vring_packed_publish(struct vring *q)
 {
 	unsigned n = q->nput;
-	uint16_t *off, *flags;
+	uint16_t *off, *flags, how;
 
 	q->nput = 0;
 	if (!n)
@@ -167,14 +146,10 @@ bool vring_packed_publish(struct vring *q)
 	off = vring_word(q, q->set.driver, 2);
 	if (!flags || !off)
 		return false;
-	switch (le16((riser_le16){ load_seq_cst(flags) }) & 3) {
-	case RISER_VIRTQ_PACKED_EVENT_DISABLE:
-		return false;
-	case RISER_VIRTQ_PACKED_EVENT_DESC:
-		return !q->event_idx || passed(q, le16((riser_le16){ load_relaxed(off) }), n);
-	default:
-		return true;
-	}
+	/* The flags first: what they make valid is read behind them. */
+	how = le16((riser_le16){ load_seq_cst(flags) });
+	return vring_packed_need_event(le16((riser_le16){ load_relaxed(off) }), how, q->set.size,
+				       q->used, q->used_wrap, n);
 }
 
 static void set_event(struct vring *q, uint16_t off_wrap, uint16_t flags)
@@ -193,12 +168,13 @@ bool vring_packed_arm(struct vring *q)
 	uint16_t *flags;
 
 	if (q->event_idx)
-		set_event(q, (uint16_t)(q->avail | q->avail_wrap << 15),
+		set_event(q, vring_off_wrap(q->avail, q->avail_wrap),
 			  RISER_VIRTQ_PACKED_EVENT_DESC);
 	else
 		set_event(q, 0, RISER_VIRTQ_PACKED_EVENT_ENABLE);
 	flags = vring_word(q, desc_at(q, q->avail) + 14, 2);
-	return flags && is_available(le16((riser_le16){ load_seq_cst(flags) }), q->avail_wrap);
+	return flags &&
+	       vring_packed_is_avail(le16((riser_le16){ load_seq_cst(flags) }), q->avail_wrap);
 }
 
 void vring_packed_disarm(struct vring *q)

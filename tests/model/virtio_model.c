@@ -135,7 +135,7 @@ TEST(bad_uris_say_what_is_wrong)
 		{ "model:virtio-net?features=PACKED", "+NAME,-NAME" },
 		{ "model:virtio-net?mac=1:2:3", "six bytes" },
 		{ "model:virtio-net?size=100", "a power of two" },
-		{ "model:virtio-net?transport=old", "modern, transitional or legacy" },
+		{ "model:virtio-net?function=old", "modern, transitional or legacy" },
 		{ "model:virtio-net?loop=1&port=wire:a", "two things behind one card" },
 		{ "model:virtio-net?port=wirre:a", "wirre" },
 	};
