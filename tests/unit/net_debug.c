@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 /* The debug port on a wire: frames byte by byte, who may talk, a bad cable, and signal handlers. */
 #include "../tap.h"
+#include "base/riser.h"
 #include "base/util.h"
 #include "net/debug/debug.h"
 #include "net/pool.h"
@@ -382,7 +383,76 @@ TEST(one_call_at_a_time)
 	SUB(rig_close(&g));
 }
 
+/* What came to the other end as a datagram's bytes. */
+static const char *came(struct rig *g)
+{
+	static char text[1600];
+	struct riser_pkt *pkt;
+
+	if (riser_port_rx(g->peer, &pkt, 1) != 1)
+		return "nothing";
+	memcpy(text, pkt->data + 42, pkt->len - 42);
+	text[pkt->len - 42] = 0;
+	riser_pkt_put(pkt);
+	return text;
+}
+
+TEST(logs_as_netconsole_does)
+{
+	struct riser_debug_peer to = { THERE, 6666, { 2, 0, 0, 0, 0, 9 } };
+	struct riser_netconsole *plain_log, *log;
+	char line[1100];
+	struct rig g;
+
+	SUB(rig_open(&g, "", plain));
+	g.r->clock.now = 12345678912345;
+	CHECK_EQ(riser_netconsole_new(2, &log, &err), -EINVAL);
+	CHECK_EQ(riser_netconsole_new(0, &plain_log, &err), 0);
+	CHECK_EQ(riser_netconsole_new(RISER_NETCONSOLE_EXTENDED, &log, &err), 0);
+	riser_netconsole_log(log, RISER_LOG_ERROR, "too early");
+	riser_netconsole_attach(log, g.d, &to);
+	riser_netconsole_attach(plain_log, g.d, &to);
+	riser_netconsole_log(plain_log, RISER_LOG_ERROR, "all is well");
+	CHECK_STR(came(&g), "[12345.678912] all is well\n");
+	riser_netconsole_log(log, RISER_LOG_ERROR, "a\\b \xc3\xa9");
+	CHECK_STR(came(&g), "11,0,12345678912,-;a\\x5cb \\xc3\\xa9\n");
+	riser_netconsole_log(log, RISER_LOG_DEBUG, "");
+	CHECK_STR(came(&g), "15,1,12345678912,-;\n");
+	CHECK_STR(came(&g), "nothing");
+
+	/* The longest line of one packet, and one byte more. */
+	memset(line, 'x', sizeof(line));
+	line[980] = 0;
+	riser_netconsole_log(log, RISER_LOG_INFO, line);
+	CHECK_EQ(strlen(came(&g)), 1000);
+	CHECK_STR(came(&g), "nothing");
+	line[980] = 'y';
+	line[981] = 0;
+	riser_netconsole_log(log, RISER_LOG_INFO, line);
+	strcpy(line, came(&g));
+	CHECK_EQ(strlen(line), 1000);
+	CHECK(!strncmp(line, "14,3,12345678912,-,ncfrag=0/982;xxx", 35));
+	CHECK_STR(came(&g), "14,3,12345678912,-,ncfrag=968/982;xxxxxxxxxxxxy\n");
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = 0;
+	riser_netconsole_log(plain_log, RISER_LOG_INFO, line);
+	CHECK_EQ(strlen(came(&g)), 1000);
+	CHECK_EQ(strlen(came(&g)), 15 + 1024 + 1 - 1000);
+
+	CHECK_EQ(riser_netconsole_lost(log), 0);
+	CHECK(debug_enter(g.d));
+	riser_netconsole_log(log, RISER_LOG_INFO, "while somebody is inside");
+	CHECK_EQ(riser_netconsole_lost(log), 1);
+	debug_leave(g.d);
+	riser_netconsole_attach(log, NULL, NULL);
+	riser_netconsole_log(log, RISER_LOG_INFO, "too late");
+	CHECK_STR(came(&g), "nothing");
+	riser_netconsole_free(log);
+	riser_netconsole_free(plain_log);
+	SUB(rig_close(&g));
+}
+
 TEST_MAIN(CASE(answers_arp_to_who_may_know), CASE(receives_what_is_whole_and_for_it),
 	  CASE(drops_copies_and_takes_repetitions), CASE(believes_checksums_left_to_a_device),
 	  CASE(sends_to_peers_alone), CASE(is_a_door_for_neighbours), CASE(survives_a_bad_cable),
-	  CASE(one_call_at_a_time))
+	  CASE(one_call_at_a_time), CASE(logs_as_netconsole_does))

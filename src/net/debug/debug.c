@@ -44,9 +44,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUDGET  64 /* frames that a call looks at */
-#define MTU_MAX 1500u
-#define HEADERS (sizeof(struct ip_hdr) + sizeof(struct udp_hdr))
+#define BUDGET   64 /* frames that a call looks at */
+#define MTU_MAX  1500u
+#define ETH_MORE 18u /* header and a VLAN tag */
+#define HEADERS  (sizeof(struct ip_hdr) + sizeof(struct udp_hdr))
 
 static const uint8_t everybody[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
@@ -92,13 +93,14 @@ static int check_opts(struct riser_debug_opts *o, struct riser_err *err)
 	return 0;
 }
 
-static int open_queue(struct riser_debug *d, struct riser_err *err)
+static int open_queue(struct riser_debug *d, unsigned mtu, struct riser_err *err)
 {
 	struct riser_port *p = d->p;
 	int rc = riser_exec_new(p->r, &d->x, err);
 
 	if (!rc)
-		rc = riser_pool_new(p->r, p, DEBUG_RX_PKTS, DEBUG_FRAME, &d->rx, err);
+		rc = riser_pool_new(p->r, p, DEBUG_RX_PKTS,
+				    max_of((unsigned)DEBUG_FRAME, mtu + ETH_MORE), &d->rx, err);
 	if (!rc)
 		rc = riser_pool_new(p->r, p, DEBUG_TX_PKTS, DEBUG_FRAME, &d->tx, err);
 	if (!rc)
@@ -117,15 +119,15 @@ int riser_debug_open(struct riser_port *p, const struct riser_debug_opts *opts,
 		return err_set(err, -ENOMEM, "no memory for a debug port");
 	memcpy(&d->o, opts, min_of(opts->size, sizeof(d->o)));
 	d->p = p;
+	riser_port_get_info(p, &info);
+	memcpy(d->mac, info.mac, ETH_ALEN);
 	rc = check_opts(&d->o, err);
 	if (!rc)
-		rc = open_queue(d, err);
+		rc = open_queue(d, info.mtu, err);
 	if (rc) {
 		riser_debug_close(d);
 		return rc;
 	}
-	riser_port_get_info(p, &info);
-	memcpy(d->mac, info.mac, ETH_ALEN);
 	d->payload = max_of(min_of(info.mtu, MTU_MAX), 576u) - (unsigned)HEADERS;
 	*out = d;
 	return 0;
