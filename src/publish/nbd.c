@@ -53,7 +53,7 @@ static void accept_clients(struct riser_watch *w, uint32_t events)
 				pause_accepting(s);
 			return;
 		}
-		if (!*l->path)
+		if (!*l->at.path)
 			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (!nbd_conn_new(s, fd))
 			s->stats.connections++;

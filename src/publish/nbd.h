@@ -30,12 +30,12 @@
 #include "base/exec.h"
 #include "base/list.h"
 #include "publish/publish.h"
+#include "publish/unix.h"
 #include "spec/nbd.h"
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 
 #define NBD_CONNS_MAX     64              /* more wait in the listening socket's backlog */
 #define NBD_PATIENCE      (10 * NS_PER_S) /* with a handshake */
@@ -224,9 +224,7 @@ struct nbd_listener {
 	struct nbd_server *server;
 	bool watched;
 	char uri[3 * (sizeof(((struct sockaddr_un *)0)->sun_path) + NBD_STRING_MAX) + 64];
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* to unlink, or "" */
-	dev_t dev;
-	ino_t ino;
+	struct unix_socket at;
 };
 
 int nbd_listen(struct nbd_listener *l, const struct riser_publish_opts *opts, const char *name,

@@ -10,7 +10,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKLOG 128
@@ -100,64 +99,12 @@ static int open_socket(struct nbd_listener *l, int family, struct riser_err *err
 	return 0;
 }
 
-/* Something is at @path. Make room if it is a socket that nobody listens on any more. */
-static int replace_stale(const struct sockaddr_un *at, struct riser_err *err)
-{
-	const char *path = at->sun_path;
-	struct stat st;
-	int fd, rc;
-
-	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, -EEXIST, "%s is there and is not a socket: choose another path",
-			       path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
-	rc = connect(fd, (const struct sockaddr *)at, sizeof(*at)) ? -errno : 0;
-	close(fd);
-	if (rc == -EACCES || rc == -EPERM)
-		return err_set(err, rc, "%s is somebody else's socket: choose another path", path);
-	if (rc != -ECONNREFUSED)
-		return err_set(err, -EADDRINUSE,
-			       "a server listens on %s already: stop it, or choose another path",
-			       path);
-	if (unlink(path) && errno != ENOENT)
-		return err_set(err, -errno, "cannot remove the stale socket %s: %s", path,
-			       strerror(errno));
-	return 0;
-}
-
 static int listen_unix(struct nbd_listener *l, const char *path, const char *name,
 		       struct riser_err *err)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	struct stat st;
-	int rc;
-
-	if (!*path || strlen(path) >= sizeof(at.sun_path))
-		return err_set(err, *path ? -ENAMETOOLONG : -EINVAL,
-			       "the path of a unix socket has 1 to %zu bytes, not %zu",
-			       sizeof(at.sun_path) - 1, strlen(path));
-	strcpy(at.sun_path, path);
-	rc = open_socket(l, AF_UNIX, err);
-	if (rc)
-		return rc;
-	rc = bind(l->watch.fd, (struct sockaddr *)&at, sizeof(at)) ? -errno : 0;
-	if (rc == -EADDRINUSE) {
-		rc = replace_stale(&at, err);
-		if (rc)
-			return rc;
-		rc = bind(l->watch.fd, (struct sockaddr *)&at, sizeof(at)) ? -errno : 0;
-	}
-	if (rc)
-		return err_set(err, rc, "cannot bind a socket to %s: %s", path, strerror(-rc));
-	strcpy(l->path, path);
-	if (!lstat(path, &st)) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
-	}
+	l->watch.fd = unix_bind(&l->at, path, err);
+	if (l->watch.fd < 0)
+		return l->watch.fd;
 	uri_unix(l, path, name);
 	return 0;
 }
@@ -227,12 +174,8 @@ int nbd_listen(struct nbd_listener *l, const struct riser_publish_opts *opts, co
 
 void nbd_unlisten(struct nbd_listener *l)
 {
-	struct stat st;
-
 	if (l->watch.fd >= 0)
 		close(l->watch.fd);
 	l->watch.fd = -1;
-	if (*l->path && !lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
-		unlink(l->path);
-	*l->path = 0;
+	unix_unlink(&l->at);
 }
