@@ -54,6 +54,22 @@ RISER_API int riser_publish(struct riser_blk *b, struct riser_exec *x, const cha
 			    struct riser_err *err);
 
 /**
+ * riser_publish_model - hand a device model on over vhost-user
+ * @x: the executor that serves it
+ * @model: what stands behind "model:", such as "virtio-net?port=tap:riser0"
+ * @socket: path of a unix socket
+ * @out: the publisher; its "bytes read" are those that its clients received
+ * @err: filled on failure; may be NULL
+ *
+ * One client at a time: another one is refused as long as there is one, and finds the device as new
+ * when that has gone.
+ *
+ * Return: 0 or a negative errno.
+ */
+RISER_API int riser_publish_model(struct riser_exec *x, const char *model, const char *socket,
+				  struct riser_publish **out, struct riser_err *err);
+
+/**
  * riser_publish_uri - where clients find it
  * @p: the publisher
  *
