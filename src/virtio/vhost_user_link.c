@@ -240,9 +240,10 @@ static int agree_protocol(struct vhost_user *v)
 	v->protocol = n;
 	if (vhost_user_has(v, VHOST_USER_PROTOCOL_MQ)) {
 		rc = ask_u64(v, VHOST_USER_GET_QUEUE_NUM, &n);
-		/* Of a network device these are pairs, and its control queue is not among them. */
+		/* Of a network device these are pairs, and its control queue comes behind them. */
 		if (v->id == RISER_VIRTIO_ID_NET)
-			n = n < VHOST_USER_QUEUES_MAX / 2 ? 2 * n : VHOST_USER_QUEUES_MAX - 2;
+			n = 2 * min_of(n, VHOST_USER_QUEUES_MAX / 2ull) +
+			    vhost_user_has(v, VHOST_USER_PROTOCOL_CONFIG);
 		v->queues = (unsigned)min_of(n, (uint64_t)VHOST_USER_QUEUES_MAX);
 	}
 	if (!rc && vhost_user_has(v, VHOST_USER_PROTOCOL_CONFIGURE_MEM_SLOTS)) {
