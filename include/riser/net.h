@@ -14,6 +14,7 @@
 #define RISER_NET_H
 
 #include <riser/riser.h>
+#include <riser/virtio.h>
 #include <riser/virtio_spec.h>
 
 #ifdef __cplusplus
@@ -357,6 +358,16 @@ struct riser_port_coalesce {
 };
 RISER_API int riser_port_set_coalesce(struct riser_port *p, const struct riser_port_coalesce *c,
 				      struct riser_err *err);
+
+/**
+ * riser_port_explain - what was agreed with a virtio device, feature by feature
+ * @p: the port
+ * @rows: filled, in the order of bits
+ *
+ * Return: how many; 0: it is no virtio device.
+ */
+RISER_API unsigned riser_port_explain(struct riser_port *p,
+				      struct riser_virtio_feature rows[RISER_VIRTIO_FEATURES_MAX]);
 
 /* Reset the device and set it up as it was. Packets in flight are lost and counted. */
 RISER_API int riser_port_reset(struct riser_port *p, struct riser_err *err);

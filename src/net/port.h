@@ -61,6 +61,7 @@ struct port_vlan {
  * @watched: the queue is watched from now on, or no more; NULL: it does not matter
  * @set: change a setting; the argument was looked at. -EOPNOTSUPP with a sentence. NULL: it has
  *none
+ * @explain: riser_port_explain(); NULL: nothing to explain
  * @resize: riser_port_queue_resize(); NULL: -EOPNOTSUPP
  */
 struct port_ops {
@@ -84,6 +85,7 @@ struct port_ops {
 	void (*watched)(struct riser_port_queue *q, bool on);
 	int (*set)(struct riser_port *p, enum port_setting what, const void *arg,
 		   struct riser_err *err);
+	unsigned (*explain)(struct riser_port *p, struct riser_virtio_feature *rows);
 	int (*resize)(struct riser_port_queue *q, unsigned descriptors, struct riser_err *err);
 };
 

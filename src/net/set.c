@@ -106,6 +106,12 @@ int riser_port_set_coalesce(struct riser_port *p, const struct riser_port_coales
 	return set(p, PORT_SET_COALESCE, &copy, err);
 }
 
+unsigned riser_port_explain(struct riser_port *p,
+			    struct riser_virtio_feature rows[RISER_VIRTIO_FEATURES_MAX])
+{
+	return p->ops->explain ? p->ops->explain(p, rows) : 0;
+}
+
 int riser_port_reset(struct riser_port *p, struct riser_err *err)
 {
 	return set(p, PORT_SET_RESET, NULL, err);

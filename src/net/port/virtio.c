@@ -649,5 +649,6 @@ const struct port_ops port_virtio = {
 	.mem_free = vport_mem_free,
 	.watched = vport_watched,
 	.set = vport_set,
+	.explain = vport_explain,
 	.resize = vport_resize,
 };

@@ -72,6 +72,7 @@ void vport_watched(struct riser_port_queue *q, bool on);
 int vport_mem_alloc(struct riser_port *p, size_t len, void **out, struct riser_err *err);
 void vport_mem_free(struct riser_port *p, void *va, size_t len);
 int vport_set(struct riser_port *p, enum port_setting what, const void *arg, struct riser_err *err);
+unsigned vport_explain(struct riser_port *p, struct riser_virtio_feature *rows);
 int vport_resize(struct riser_port_queue *q, unsigned descriptors, struct riser_err *err);
 
 #endif

@@ -231,6 +231,11 @@ int vport_set(struct riser_port *p, enum port_setting what, const void *arg, str
 	return err_set(err, -EOPNOTSUPP, "%s: unknown setting", n->d->name);
 }
 
+unsigned vport_explain(struct riser_port *p, struct riser_virtio_feature *rows)
+{
+	return virtio_explain(vport_of(p)->n->d, rows);
+}
+
 int vport_resize(struct riser_port_queue *q, unsigned descriptors, struct riser_err *err)
 {
 	struct vqueue *v = vqueue_of(q);
