@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define HDR_MAX    sizeof(struct riser_virtio_net_hdr_hash)
+#define BURST      64u          /* packets that are moved at once */
 #define SEGMENTS   32u          /* descriptors of one packet; more are copied together */
 #define TOTAL_MAX  (65535 + 18) /* bytes: IP's largest, an Ethernet header and a VLAN tag */
 #define ETH_HEADER 14
@@ -74,7 +75,8 @@ static inline bool map_one(const struct vqueue *v, const struct riser_pool *pool
  */
 
 /* Give the device an empty buffer. Return: 0, or the pool's or the queue's want of room. */
-static inline int post(struct vqueue *v, struct riser_pkt *pkt)
+static cold
+int post(struct vqueue *v, struct riser_pkt *pkt)
 {
 	const struct virtio_net *n = v->n;
 	uint32_t room = pool_room(pkt) + v->hdr_len;
@@ -95,22 +97,52 @@ static inline int post(struct vqueue *v, struct riser_pkt *pkt)
 	return virtq_add(v->own.rx, sg, 0, pieces, pkt);
 }
 
-static void refill(struct vqueue *v)
+/* Buffers that take no looking at: one descriptor each, all as far from their IOVAs. */
+static unsigned post_plain(struct vqueue *v, unsigned n)
 {
-	struct riser_pool *pool = v->q.pool;
-	unsigned before = v->posted;
+	struct riser_pkt *pkts[BURST];
+	struct virtq_sg sg[BURST];
+	unsigned i;
 
-	while (v->posted < v->post_max) {
-		struct riser_pkt *pkt = pool_get(pool);
-
-		if (unlikely(!pkt))
+	for (i = 0; i < n; i++) {
+		pkts[i] = pool_get(v->q.pool);
+		if (unlikely(!pkts[i]))
 			break;
-		if (unlikely(post(v, pkt))) {
+		sg[i].iova = (uintptr_t)pkts[i]->data - v->hdr_len + v->delta;
+		sg[i].len = v->q.pool->size + v->hdr_len;
+	}
+	if (!i)
+		return 0;
+	n = virtq_add_burst(v->own.rx, sg, (void *const *)pkts, i, true);
+	while (unlikely(i > n))
+		pool_put(pkts[--i]);
+	return n;
+}
+
+static unsigned post_any(struct vqueue *v, unsigned n)
+{
+	struct riser_pkt *pkt;
+	unsigned i;
+
+	for (i = 0; i < n && (pkt = pool_get(v->q.pool)); i++) {
+		if (post(v, pkt)) {
 			pool_put(pkt);
 			break;
 		}
-		v->posted++;
 	}
+	return i;
+}
+
+static void refill(struct vqueue *v)
+{
+	bool plain = v->plain && (v->mrg || !v->n->header_apart);
+	unsigned before = v->posted, n, done;
+
+	do {
+		n = min_of(v->post_max - v->posted, BURST);
+		done = plain ? post_plain(v, n) : post_any(v, n);
+		v->posted += done;
+	} while (done == n && v->posted < v->post_max);
 	if (v->posted != before)
 		virtq_kick(v->own.rx);
 }
@@ -213,7 +245,6 @@ static inline struct riser_pkt *received(struct vqueue *v, struct riser_pkt *pkt
 	uint64_t offloads;
 	riser_le16 buffers;
 
-	v->posted--;
 	if (unlikely(v->missing))
 		return gather(v, pkt, len);
 	if (unlikely(len < v->hdr_len + ETH_HEADER))
@@ -259,6 +290,7 @@ void vqueue_adopt(struct vqueue *v)
 	v->armed = false;
 	v->hdr_len = v->n->hdr_len;
 	v->mrg = v->n->mrg;
+	v->tx_max = min_of(virtq_room(v->own.tx), SEGMENTS);
 	if (v->n->header_apart && !v->mrg)
 		room /= 2;
 	v->post_max = pool ? min_of(room, max_of(pool->count / 2, 1u)) : 0;
@@ -321,32 +353,46 @@ void disarm(struct vqueue *v)
 	virtq_disarm(v->own.tx);
 }
 
+/* What a burst of used buffers makes of packets. Return: how many, at the front of @pkts. */
+static unsigned receive(struct vqueue *v, struct riser_pkt **pkts, const uint32_t *lens, unsigned n)
+{
+	uint64_t bytes = 0;
+	unsigned got = 0;
+
+	v->posted -= n;
+	for (unsigned i = 0; i < n; i++) {
+		struct riser_pkt *pkt = received(v, pkts[i], lens[i]);
+
+		if (unlikely(!pkt))
+			continue;
+		bytes += pkt->total;
+		pkts[got++] = pkt;
+	}
+	v->q.stats.rx_packets += got;
+	v->q.stats.rx_bytes += bytes;
+	return got;
+}
+
 static int virtio_rx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned n)
 {
 	struct vqueue *v = vqueue_of(q);
-	struct riser_pkt *pkt;
-	unsigned got = 0;
-	uint64_t bytes = 0;
-	uint32_t len;
+	uint32_t lens[BURST];
+	unsigned used, got;
 	int rc = check(v);
 
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(v->armed))
 		disarm(v);
-	while (got < n && (pkt = virtq_take(v->own.rx, &len))) {
-		pkt = received(v, pkt, len);
-		if (likely(pkt)) {
-			bytes += pkt->total;
-			pkts[got++] = pkt;
-		}
-	}
-	if (unlikely(want_refill(v)))
-		refill(v);
-	if (unlikely(!got && v->n->d->broken))
+	n = min_of(n, BURST);
+	do {
+		used = virtq_take_burst(v->own.rx, (void **)pkts, lens, n);
+		got = receive(v, pkts, lens, used);
+		if (unlikely(want_refill(v)))
+			refill(v);
+	} while (unlikely(used && !got)); /* parts of packets, or what was worth nothing */
+	if (unlikely(!got && load_relaxed(&v->n->d->broken)))
 		return -ENODEV;
-	q->stats.rx_packets += got;
-	q->stats.rx_bytes += bytes;
 	return (int)got;
 }
 
@@ -356,11 +402,15 @@ static int virtio_rx(struct riser_port_queue *q, struct riser_pkt **pkts, unsign
 
 static inline void reclaim(struct vqueue *v)
 {
-	struct riser_pkt *pkt;
-	uint32_t len;
+	struct riser_pkt *pkts[BURST];
+	uint32_t lens[BURST];
+	unsigned n;
 
-	while ((pkt = virtq_take(v->own.tx, &len)))
-		pool_put_all(pkt);
+	do {
+		n = virtq_take_burst(v->own.tx, (void **)pkts, lens, BURST);
+		for (unsigned i = 0; i < n; i++)
+			pool_put_all(pkts[i]);
+	} while (unlikely(n == BURST));
 }
 
 /*
@@ -384,7 +434,7 @@ bool put_offloads(const struct vqueue *v, const struct riser_pkt *pkt,
 		return true;
 	if (!h->h.flags || !le16(pkt->hdr.gso_size))
 		return false;
-	if (gso == RISER_VIRTIO_NET_GSO_UDP_L4) {
+	if (gso == RISER_VIRTIO_NET_GSO_UDP_L4 || gso == RISER_VIRTIO_NET_GSO_UDP) {
 		start += 8;
 	} else if (start + 13 > pkt->len || pkt->data[start + 12] >> 4 < 5) {
 		return false;
@@ -468,76 +518,108 @@ struct riser_pkt *copy(struct vqueue *v, const struct riser_pkt *pkt)
 	return head;
 }
 
+/* It will never go out. */
+static cold
+int refuse(struct vqueue *v, struct riser_pkt *pkt)
+{
+	v->q.stats.tx_errors++;
+	pool_put_all(pkt);
+	return 0;
+}
+
+/* Return: 0, the port has it; or -ENOSPC. */
+static cold
+int send_copy(struct vqueue *v, struct riser_pkt *pkt, const struct riser_virtio_net_hdr_hash *h)
+{
+	const struct riser_pool *pool = v->q.pool;
+	struct virtq_sg sg[SEGMENTS];
+	struct riser_pkt *out = copy(v, pkt);
+	unsigned n = out ? map_packet(v, out, sg) : 0;
+
+	/* What does not even fit when all is free is refused, or it would wait for ever. */
+	if (!out)
+		return pool && pool->nfree + v->posted < pool->count ? -ENOSPC : refuse(v, pkt);
+	if (n && n <= v->tx_max) {
+		memcpy(out->data - v->hdr_len, h, v->hdr_len);
+		if (!virtq_add(v->own.tx, sg, n, 0, out)) {
+			v->q.stats.tx_copied++;
+			pool_put_all(pkt);
+			return 0;
+		}
+	}
+	pool_put_all(out);
+	return n && n <= v->tx_max ? -ENOSPC : refuse(v, pkt);
+}
+
 /* Return: 0, the port has it; or -ENOSPC. */
 static cold
 int send_slowly(struct vqueue *v, struct riser_pkt *pkt)
 {
 	struct riser_virtio_net_hdr_hash h = { 0 };
-	struct riser_pkt *out = pkt;
 	struct virtq_sg sg[SEGMENTS];
 	unsigned n;
 
-	if (pkt->total < ETH_HEADER || (pkt->flags & RISER_PKT_HDR && !put_offloads(v, pkt, &h))) {
-		v->q.stats.tx_errors++;
-		pool_put_all(pkt);
-		return 0;
-	}
+	if (pkt->total < ETH_HEADER || (pkt->flags & RISER_PKT_HDR && !put_offloads(v, pkt, &h)))
+		return refuse(v, pkt);
 	n = map_packet(v, pkt, sg);
-	if (!n) {
-		out = copy(v, pkt);
-		n = out ? map_packet(v, out, sg) : 0;
-		if (!n) {
-			if (out)
-				pool_put_all(out);
-			return -ENOSPC;
-		}
-	}
-	memcpy(out->data - v->hdr_len, &h, v->hdr_len);
-	if (virtq_add(v->own.tx, sg, n, 0, out)) {
-		if (out != pkt)
-			pool_put_all(out);
-		return -ENOSPC;
-	}
-	if (out != pkt) {
-		v->q.stats.tx_copied++;
-		pool_put_all(pkt);
-	}
-	return 0;
+	if (!n || n > v->tx_max)
+		return send_copy(v, pkt, &h);
+	memcpy(pkt->data - v->hdr_len, &h, v->hdr_len);
+	return virtq_add(v->own.tx, sg, n, 0, pkt);
 }
 
-static inline int send_one(struct vqueue *v, struct riser_pkt *pkt)
+/* One piece, no offloads, and the device reaches it: write the header and say where it lies. */
+static inline bool prepare(const struct vqueue *v, struct riser_pkt *pkt, struct virtq_sg *sg)
 {
-	uint8_t *at = pkt->data - v->hdr_len;
-	struct virtq_sg sg;
-
 	if (unlikely(pkt->next || pkt->flags & RISER_PKT_HDR || pkt->len < ETH_HEADER ||
-		     !has_headroom(pkt) || v->n->header_apart ||
-		     !map_one(v, pkt->pool, at, pkt->len + v->hdr_len, &sg)))
-		return send_slowly(v, pkt);
-	/* No offloads: zeroes, whatever the header's length is. */
+		     !has_headroom(pkt)))
+		return false;
+	if (unlikely(!map_one(v, pkt->pool, pkt->data - v->hdr_len, pkt->len + v->hdr_len, sg)))
+		return false;
+	/* All zeroes, whatever the header's length is. */
 	memset(pkt->data - HDR_MAX, 0, HDR_MAX);
-	return virtq_add(v->own.tx, &sg, 1, 0, pkt);
+	return true;
+}
+
+/* As many of the first packets as are easy and have room. Return: how many were sent. */
+static unsigned send_run(struct vqueue *v, struct riser_pkt **pkts, unsigned n, uint64_t *bytes)
+{
+	struct virtq_sg sg[BURST];
+	unsigned i;
+
+	n = v->n->header_apart ? 0 : min_of(min_of(n, BURST), virtq_room(v->own.tx));
+	for (i = 0; i < n && prepare(v, pkts[i], &sg[i]); i++)
+		*bytes += pkts[i]->len;
+	return i ? virtq_add_burst(v->own.tx, sg, (void *const *)pkts, i, false) : 0;
 }
 
 static int virtio_tx(struct riser_port_queue *q, struct riser_pkt **pkts, unsigned n)
 {
 	struct vqueue *v = vqueue_of(q);
+	unsigned sent = 0, run;
 	uint64_t bytes = 0;
-	unsigned sent;
 	int rc = check(v);
 
 	if (unlikely(rc))
 		return rc;
 	reclaim(v);
-	for (sent = 0; sent < n; sent++) {
-		uint32_t total = pkts[sent]->total;
+	while (sent < n) {
+		uint32_t total;
 
-		if (unlikely(send_one(v, pkts[sent])))
+		run = send_run(v, pkts + sent, n - sent, &bytes);
+		sent += run;
+		if (likely(sent == n))
+			break;
+		if (run)
+			continue;
+		total = pkts[sent]->total;
+		if (send_slowly(v, pkts[sent]))
 			break;
 		bytes += total;
+		sent++;
 	}
 	virtq_kick(v->own.tx);
-	if (unlikely(!sent && v->n->d->broken))
+	if (unlikely(!sent && load_relaxed(&v->n->d->broken)))
 		return -ENODEV;
 	q->stats.tx_packets += sent;
 	q->stats.tx_bytes += bytes;

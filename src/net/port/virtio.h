@@ -24,6 +24,7 @@ struct vport {
  * @refill_at: free descriptors that are worth a refill
  * @post_max: buffers that the device may have, so that the pool is not empty
  * @posted: that it has
+ * @tx_max: descriptors of one packet
  * @head: a packet of which @missing buffers are still to come
  * @bad: what is there of it is worth nothing
  * @look_at: when to look at the device's configuration
@@ -38,7 +39,7 @@ struct vqueue {
 	struct virtio_net_queues own;
 	uint64_t delta;
 	bool plain, mrg, bad;
-	unsigned hdr_len, refill_at, post_max, posted;
+	unsigned hdr_len, refill_at, post_max, posted, tx_max;
 	unsigned missing;
 	struct riser_pkt *head, *tail;
 	uint64_t look_at;
