@@ -17,13 +17,18 @@ bool virtq_bad(struct virtq *q, const char *what)
 	return false;
 }
 
-bool virtq_check_len(struct virtq *q, uint16_t id, uint32_t *len)
+bool virtq_check(struct virtq *q, uint32_t id, uint32_t *len)
 {
-	uint32_t most = virtq_limit(q, id) - 1;
+	uint32_t limit;
 
-	if (*len > most && !q->sloppy)
+	if (id >= q->size)
+		return virtq_bad(q, "a used id is out of range");
+	limit = virtq_limit(q, (uint16_t)id);
+	if (!limit)
+		return virtq_bad(q, "a used id is not in flight");
+	if (*len >= limit && !q->sloppy)
 		return virtq_bad(q, "a used length is more than the chain has room for");
-	*len = min_of(*len, most);
+	*len = min_of(*len, limit - 1);
 	return true;
 }
 
@@ -68,7 +73,7 @@ int virtq_add(struct virtq *q, const struct virtq_sg *sg, unsigned nout, unsigne
 
 	for (unsigned i = nout; i < nout + nin; i++)
 		writable += sg[i].len;
-	w.limit = (uint32_t)min_of(writable, (uint64_t)UINT32_MAX) + 1;
+	w.limit = (uint32_t)min_of(writable + 1, (uint64_t)UINT32_MAX);
 	if (dead(q) || !q->room)
 		return -ENOSPC;
 	if (nout + nin > 1 && nout + nin <= q->table_len) {
@@ -90,15 +95,13 @@ int virtq_add(struct virtq *q, const struct virtq_sg *sg, unsigned nout, unsigne
 unsigned virtq_add_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies,
 			 unsigned n, bool in)
 {
-	uint16_t flags = in ? RISER_VIRTQ_DESC_F_WRITE : 0;
-
 	n = min_of(n, virtq_room(q));
 	if (!n)
 		return 0;
 	if (q->packed)
-		virtq_packed_burst(q, sg, cookies, n, flags);
+		virtq_packed_burst(q, sg, cookies, n, in);
 	else if (!q->in_order)
-		virtq_split_burst(q, sg, cookies, n, flags);
+		virtq_split_burst(q, sg, cookies, n, in);
 	else
 		for (unsigned i = 0; i < n; i++)
 			virtq_add(q, &sg[i], !in, in, cookies[i]);

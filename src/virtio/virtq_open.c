@@ -161,7 +161,7 @@ void *virtq_detach(struct virtq *q)
 	/* Identifiers mean nothing any more: the chains are moved together, the oldest first. */
 	if (!q->detached && !q->left) {
 		for (unsigned i = 0; i < q->size; i++)
-			if (q->chains[i].cookie)
+			if (q->chains[i].limit || q->more[i])
 				q->chains[q->left++] = q->chains[i];
 		if (q->left > 1)
 			qsort(q->chains, q->left, sizeof(*q->chains), by_age);

@@ -9,15 +9,24 @@
  */
 #include "virtio/virtq_ring.h"
 
-/* Length, id and flags in one store, so that a device which polls here sees all of them or none. */
-typedef uint64_t __attribute__((may_alias)) packed_rest;
-
+/* The device may look at the flags at any time, and at the rest only when they say so. */
 static inline void set_desc(struct riser_virtq_packed_desc *d, uint64_t addr, uint32_t len,
 			    uint16_t id, uint16_t flags)
 {
 	d->addr = to_le64(addr);
-	store_relaxed((packed_rest *)(void *)&d->len,
-		      to_le64(len | (uint64_t)id << 32 | (uint64_t)flags << 48).raw);
+	d->len = to_le32(len);
+	d->id = to_le16(id);
+	store_relaxed(&d->flags.raw, to_le16(flags).raw);
+}
+
+/* Go on by @n, which do not pass the ring's end. */
+static inline void go_on(struct virtq *q, unsigned n)
+{
+	q->out = (uint16_t)(q->out + n);
+	if (q->out == q->size) {
+		q->out = 0;
+		q->out_wrap = !q->out_wrap;
+	}
 }
 
 /* Fill in the next descriptor; the first one of a burst is not yet the device's. */
@@ -31,10 +40,7 @@ static inline void put(struct virtq *q, const struct virtq_sg *sg, uint16_t id, 
 		flags ^= RISER_VIRTQ_PACKED_F_AVAIL;
 	}
 	set_desc(&q->ring[q->out], sg->iova, sg->len, id, flags);
-	if (++q->out == q->size) {
-		q->out = 0;
-		q->out_wrap = !q->out_wrap;
-	}
+	go_on(q, 1);
 }
 
 void virtq_packed_add(struct virtq *q, const struct virtq_work *w)
@@ -42,7 +48,7 @@ void virtq_packed_add(struct virtq *q, const struct virtq_work *w)
 	unsigned n = w->nout + w->nin;
 	uint16_t head = virtq_packed_id(q), id = head;
 
-	virtq_put_chain(q, head, w->cookie, w->limit, q->added);
+	virtq_put_chain(&q->chains[head], w->cookie, w->limit, q->added);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t flags = w->flags | (i < w->nout ? 0 : RISER_VIRTQ_DESC_F_WRITE);
 
@@ -54,29 +60,56 @@ void virtq_packed_add(struct virtq *q, const struct virtq_work *w)
 		}
 		put(q, &w->sg[i], head, flags);
 	}
-	if (n > 1) {
-		q->more[head] = (uint16_t)(n - 1);
-		q->chains[q->next[head]].limit = w->limit;
-		q->chains[head].limit = 0;
-	}
+	virtq_put_long(q, head, n);
 	q->added++;
 	q->fresh += n;
 	q->room -= n;
 }
 
-void virtq_packed_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies,
-			unsigned n, uint16_t flags)
+/* Chains of one descriptor, up to the ring's end, the first of which need not wait. */
+static inline __attribute__((always_inline)) void run(struct virtq *q, const struct virtq_sg *sg,
+						      void *const *cookies, unsigned n, bool in)
 {
-	uint32_t limits = flags ? UINT32_MAX : 0;
+	struct riser_virtq_packed_desc *ring = &q->ring[q->out];
+	const uint16_t *slots = &q->slots[q->out];
+	struct virtq_chain *chains = q->chains;
+	uint32_t added = q->added;
+	uint16_t flags = vring_packed_avail(q->out_wrap) | (in ? RISER_VIRTQ_DESC_F_WRITE : 0);
 
-	for (unsigned i = 0; i < n; i++) {
-		uint16_t id = virtq_packed_id(q);
+	for (size_t i = 0; i < n; i++) {
+		size_t id = slots[i];
+		uint32_t len = sg[i].len;
 
-		virtq_put_chain(q, id, cookies[i], (sg[i].len & limits) + 1, q->added++);
-		put(q, &sg[i], id, flags);
+		virtq_put_chain(&chains[id], cookies[i], in ? len + 1 : 1, added++);
+		set_desc(&ring[i], sg[i].iova, len, (uint16_t)id, flags);
 	}
+	q->added = added;
+	go_on(q, n);
+}
+
+void virtq_packed_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies,
+			unsigned n, bool in)
+{
 	q->fresh += n;
 	q->room -= n;
+	if (!q->held) {
+		uint16_t id = virtq_packed_id(q);
+
+		virtq_put_chain(&q->chains[id], *cookies++, in ? sg->len + 1 : 1, q->added++);
+		put(q, sg++, id, in ? RISER_VIRTQ_DESC_F_WRITE : 0);
+		n--;
+	}
+	while (n) {
+		unsigned some = min_of(n, q->size - q->out);
+
+		if (in)
+			run(q, sg, cookies, some, true);
+		else
+			run(q, sg, cookies, some, false);
+		sg += some;
+		cookies += some;
+		n -= some;
+	}
 }
 
 void virtq_packed_publish(struct virtq *q)
@@ -102,37 +135,93 @@ bool virtq_packed_wanted(const struct virtq *q)
 				       q->out, q->out_wrap, q->fresh);
 }
 
-static bool is_used(const struct virtq *q, uint16_t at, bool wrap)
+static inline bool is_used(const struct riser_virtq_packed_desc *d, bool wrap)
 {
-	riser_le16 flags = { load_acquire(&q->ring[at].flags.raw) };
+	riser_le16 flags = { load_acquire(&d->flags.raw) };
 
+	dma_rmb(); /* the same for devices that are not CPUs: the rest is read after this */
 	return vring_packed_is_used(le16(flags), wrap);
 }
 
 /* One load of each: what is checked is what is used. */
-static inline void read_used(const struct virtq *q, uint16_t at, uint16_t *id, uint32_t *len)
+static inline uint16_t used_id(const struct riser_virtq_packed_desc *d)
 {
-	const struct riser_virtq_packed_desc *d = &q->ring[at];
-	riser_le16 i = { load_relaxed(&d->id.raw) };
-	riser_le32 l = { load_relaxed(&d->len.raw) };
-
-	dma_rmb(); /* for devices that are not CPUs: data is read after this */
-	*id = le16(i);
-	*len = le32(l);
+	return le16((riser_le16){ load_relaxed(&d->id.raw) });
 }
 
-/* A chain was used: go on behind it. With IN_ORDER its identifiers stand there already. */
-static inline void advance(struct virtq *q, uint16_t id, unsigned n)
+static inline uint32_t used_len(const struct riser_virtq_packed_desc *d)
 {
-	for (unsigned i = 0; i < n; i++, id = q->next[id]) {
-		if (!q->in_order && q->slots[q->in] != id)
-			q->slots[q->in] = id;
-		if (++q->in == q->size) {
-			q->in = 0;
-			q->in_wrap = !q->in_wrap;
-		}
+	return le32((riser_le32){ load_relaxed(&d->len.raw) });
+}
+
+static inline void come_back(struct virtq *q, unsigned n)
+{
+	q->in = (uint16_t)(q->in + n);
+	if (q->in == q->size) {
+		q->in = 0;
+		q->in_wrap = !q->in_wrap;
 	}
 	q->room += n;
+}
+
+/*
+ * What is plain, up to the ring's end: chains of one descriptor that are used in the order in which
+ * they came. The identifier must be the one that was used at the same place, and so it is in range
+ * and stays where it is.
+ */
+static unsigned take_plain(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
+{
+	const struct riser_virtq_packed_desc *ring = &q->ring[q->in];
+	const uint16_t *slots = &q->slots[q->in];
+	struct virtq_chain *chains = q->chains;
+	bool wrap = q->in_wrap;
+	size_t i;
+
+	n = min_of(n, q->size - q->in);
+	for (i = 0; i < n && is_used(&ring[i], wrap); i++) {
+		size_t id = slots[i];
+		uint32_t len = used_len(&ring[i]);
+		struct virtq_chain *c = &chains[id];
+
+		if (unlikely(used_id(&ring[i]) != id || len >= c->limit))
+			break;
+		c->limit = 0;
+		cookies[i] = c->cookie;
+		lens[i] = len;
+	}
+	come_back(q, (unsigned)i);
+	return (unsigned)i;
+}
+
+/* A chain's identifiers are free again, in its place. With IN_ORDER they stand there already. */
+static void give_back(struct virtq *q, uint16_t head)
+{
+	unsigned n = 1u + q->more[head];
+	uint16_t id = head;
+
+	q->more[head] = 0;
+	for (unsigned i = 0; i < n; i++, id = q->next[id]) {
+		if (!q->in_order)
+			q->slots[q->in] = id;
+		come_back(q, 1);
+	}
+}
+
+cold
+static bool take_any(struct virtq *q, void **cookie, uint32_t *len)
+{
+	const struct riser_virtq_packed_desc *d = &q->ring[q->in];
+	uint16_t id;
+
+	if (!is_used(d, q->in_wrap))
+		return false;
+	id = used_id(d);
+	*len = used_len(d);
+	if (!virtq_check(q, id, len))
+		return false;
+	*cookie = virtq_finish(q, id);
+	give_back(q, id);
+	return true;
 }
 
 /*
@@ -141,58 +230,42 @@ static inline void advance(struct virtq *q, uint16_t id, unsigned n)
  */
 static bool open_batch(struct virtq *q)
 {
-	if (!is_used(q, q->in, q->in_wrap))
+	const struct riser_virtq_packed_desc *d = &q->ring[q->in];
+
+	if (!is_used(d, q->in_wrap))
 		return false;
-	read_used(q, q->in, &q->batch, &q->batch_len);
-	q->batching = virtq_check_id(q, q->batch) && (q->batch_len < q->chains[q->batch].limit ||
-						      virtq_check_len(q, q->batch, &q->batch_len));
+	q->batch = used_id(d);
+	q->batch_len = used_len(d);
+	q->batching = virtq_check(q, q->batch, &q->batch_len);
 	return q->batching;
 }
 
-static unsigned take_in_order(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
+cold
+static bool take_in_order(struct virtq *q, void **cookie, uint32_t *len)
 {
-	unsigned got = 0;
+	uint16_t head = q->slots[q->in];
 
-	while (got < n && (q->batching || open_batch(q))) {
-		uint16_t head = q->slots[q->in], more = q->more[head];
-
-		cookies[got] = q->chains[head].cookie;
-		q->chains[head].cookie = NULL;
-		lens[got++] = head == q->batch ? q->batch_len : virtq_limit(q, head) - 1;
-		q->batching = head != q->batch;
-		q->more[head] = 0;
-		advance(q, head, 1u + more);
-	}
-	return got;
+	if (!q->batching && !open_batch(q))
+		return false;
+	q->batching = head != q->batch;
+	*len = q->batching ? virtq_limit(q, head) - 1 : q->batch_len;
+	*cookie = virtq_finish(q, head);
+	give_back(q, head);
+	return true;
 }
 
 unsigned virtq_packed_take(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
 {
-	unsigned got;
+	unsigned got = 0;
 
-	if (q->in_order)
-		return take_in_order(q, cookies, lens, n);
-	for (got = 0; got < n && is_used(q, q->in, q->in_wrap); got++) {
-		struct virtq_chain *c;
-		uint16_t id, more = 0;
-		uint32_t len;
-
-		read_used(q, q->in, &id, &len);
-		if (!virtq_check_id(q, id))
-			break;
-		c = &q->chains[id];
-		if (unlikely(len >= c->limit)) {
-			if (!virtq_check_len(q, id, &len))
-				break;
-			more = q->more[id];
-			q->more[id] = 0;
-		}
-		cookies[got] = c->cookie;
-		lens[got] = len;
-		c->cookie = NULL;
-		advance(q, id, 1u + more);
+	for (;;) {
+		if (!q->batching)
+			got += take_plain(q, cookies + got, lens + got, n - got);
+		if (got == n || !(q->in_order ? take_in_order(q, &cookies[got], &lens[got])
+					      : take_any(q, &cookies[got], &lens[got])))
+			return got;
+		got++;
 	}
-	return got;
 }
 
 bool virtq_packed_arm(struct virtq *q)

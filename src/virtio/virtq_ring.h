@@ -25,11 +25,11 @@
 
 /**
  * struct virtq_chain - what is in flight under an identifier
- * @cookie: the caller's; NULL: nothing
- * @limit: a length that the device may not say; 0, which it cannot but say, where more is to be
- *	done: for a chain of several descriptors (whose limit stands at the second), and beyond
- *	2^32 - 2 bytes
- * @serial: how many chains were added before
+ * @cookie: the caller's
+ * @limit: a length that the device may not say, so that one comparison tells what is plain: 0 where
+ *	nothing is in flight, and for a chain of several descriptors
+ * @serial: how many chains were added before. At the second identifier of a chain of several: its
+ *	limit
  */
 struct virtq_chain {
 	void *cookie;
@@ -106,15 +106,22 @@ struct virtq_work {
 	void *cookie;
 };
 
-static inline struct virtq_chain *virtq_put_chain(struct virtq *q, uint16_t id, void *cookie,
-						  uint32_t limit, uint32_t serial)
+static inline void virtq_put_chain(struct virtq_chain *c, void *cookie, uint32_t limit,
+				   uint32_t serial)
 {
-	struct virtq_chain *c = &q->chains[id];
-
 	c->cookie = cookie;
 	c->limit = limit;
 	c->serial = serial;
-	return c;
+}
+
+/* It has @n descriptors in fact, and is linked by @next. */
+static inline void virtq_put_long(struct virtq *q, uint16_t head, unsigned n)
+{
+	if (n == 1)
+		return;
+	q->more[head] = (uint16_t)(n - 1);
+	q->chains[q->next[head]].serial = q->chains[head].limit;
+	q->chains[head].limit = 0;
 }
 
 /* The identifier that the next chain will have. */
@@ -128,11 +135,11 @@ static inline uint16_t virtq_packed_id(const struct virtq *q)
 void virtq_split_add(struct virtq *q, const struct virtq_work *w);
 void virtq_packed_add(struct virtq *q, const struct virtq_work *w);
 
-/* Room for all of them, and not IN_ORDER. @flags: 0 or WRITE. */
+/* One at least, there is room for all of them, and (split) not IN_ORDER. */
 void virtq_split_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies, unsigned n,
-		       uint16_t flags);
+		       bool in);
 void virtq_packed_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies,
-			unsigned n, uint16_t flags);
+			unsigned n, bool in);
 
 /* Let the device see what was added; behind this a load of what it wants is in order. */
 void virtq_split_publish(struct virtq *q);
@@ -149,28 +156,24 @@ bool virtq_packed_arm(struct virtq *q);
 void virtq_split_disarm(struct virtq *q);
 void virtq_packed_disarm(struct virtq *q);
 
-/* Where a chain's limit stands: of one with several descriptors, at the second. */
 static inline uint32_t virtq_limit(const struct virtq *q, uint16_t id)
 {
-	return q->chains[q->more[id] ? q->next[id] : id].limit;
+	return q->more[id] ? q->chains[q->next[id]].serial : q->chains[id].limit;
+}
+
+/* A chain is over. Return: its cookie. Its descriptors are still to be given back. */
+static inline void *virtq_finish(struct virtq *q, uint16_t id)
+{
+	q->chains[id].limit = 0;
+	return q->chains[id].cookie;
 }
 
 /*
- * The rare rest of checking a used chain, which is in flight: its length was not under its limit.
- * Return: whether all is well, @len may have been mended. Else the device is broken.
+ * Whatever the device said was used, where it was not plain: is @id in flight, and @len one that it
+ * may have? Return: true, and @len may have been mended; else the device is broken now.
  */
-bool virtq_check_len(struct virtq *q, uint16_t id, uint32_t *len);
+bool virtq_check(struct virtq *q, uint32_t id, uint32_t *len);
 /* Break the device, by what it did. Return: false. */
 bool virtq_bad(struct virtq *q, const char *what);
-
-/* Is a used identifier in flight? Else the device is broken. */
-static inline bool virtq_check_id(struct virtq *q, uint32_t id)
-{
-	if (unlikely(id >= q->size))
-		return virtq_bad(q, "a used id is out of range");
-	if (unlikely(!q->chains[id].cookie))
-		return virtq_bad(q, "a used id is not in flight");
-	return true;
-}
 
 #endif

@@ -41,7 +41,7 @@ void virtq_split_add(struct virtq *q, const struct virtq_work *w)
 	unsigned n = w->nout + w->nin;
 	uint16_t head = virtq_split_id(q), id = head, last = (uint16_t)(q->added + q->room);
 
-	virtq_put_chain(q, head, w->cookie, w->limit, q->added);
+	virtq_put_chain(&q->chains[head], w->cookie, w->limit, q->added);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t flags = w->flags | (i < w->nout ? 0 : RISER_VIRTQ_DESC_F_WRITE), next = 0;
 
@@ -54,11 +54,7 @@ void virtq_split_add(struct virtq *q, const struct virtq_work *w)
 		q->next[id] = next;
 		id = next;
 	}
-	if (n > 1) {
-		q->more[head] = (uint16_t)(n - 1);
-		q->chains[q->next[head]].limit = w->limit;
-		q->chains[head].limit = 0;
-	}
+	virtq_put_long(q, head, n);
 	q->next_desc = (uint16_t)(q->next_desc + n) & q->mask;
 	q->added++;
 	q->fresh++;
@@ -66,24 +62,42 @@ void virtq_split_add(struct virtq *q, const struct virtq_work *w)
 	q->held = true;
 }
 
-void virtq_split_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies, unsigned n,
-		       uint16_t flags)
+/* Chains of one descriptor, up to the ring's end. */
+static inline __attribute__((always_inline)) void run(struct virtq *q, const struct virtq_sg *sg,
+						      void *const *cookies, unsigned n, bool in)
 {
+	const uint16_t *slots = &q->slots[q->added & q->mask];
+	struct virtq_chain *chains = q->chains;
 	struct riser_virtq_desc *desc = q->desc;
-	const uint16_t *slots = q->slots;
-	uint32_t added = q->added, mask = q->mask, limits = flags ? UINT32_MAX : 0;
+	uint32_t added = q->added;
 
-	for (unsigned i = 0; i < n; i++, added++) {
-		uint16_t id = slots[added & mask];
+	for (size_t i = 0; i < n; i++) {
+		size_t id = slots[i];
 		uint32_t len = sg[i].len;
 
-		virtq_put_chain(q, id, cookies[i], (len & limits) + 1, added);
-		set_desc(&desc[id], sg[i].iova, len, flags, 0);
+		virtq_put_chain(&chains[id], cookies[i], in ? len + 1 : 1, added++);
+		set_desc(&desc[id], sg[i].iova, len, in ? RISER_VIRTQ_DESC_F_WRITE : 0, 0);
 	}
 	q->added = added;
+}
+
+void virtq_split_burst(struct virtq *q, const struct virtq_sg *sg, void *const *cookies, unsigned n,
+		       bool in)
+{
 	q->fresh += n;
 	q->room -= n;
 	q->held = true;
+	while (n) {
+		unsigned some = min_of(n, q->size - (q->added & q->mask));
+
+		if (in)
+			run(q, sg, cookies, some, true);
+		else
+			run(q, sg, cookies, some, false);
+		sg += some;
+		cookies += some;
+		n -= some;
+	}
 }
 
 void virtq_split_publish(struct virtq *q)
@@ -111,19 +125,7 @@ bool virtq_split_wanted(const struct virtq *q)
 	return !(le16(v) & RISER_VIRTQ_USED_F_NO_NOTIFY);
 }
 
-/* A chain's descriptors are free again, their first at the position behind the last free one. */
-static inline unsigned give_back(struct virtq *q, uint16_t head, uint16_t last)
-{
-	unsigned n = 1u + q->more[head];
-	uint16_t id = head;
-
-	q->more[head] = 0;
-	for (unsigned i = 0; i < n && !q->in_order; i++, id = q->next[id])
-		set_slot(q, (uint16_t)(last + i), id);
-	return n;
-}
-
-/* Fewer than @n used ones are known of: look again. Return: false when the device is broken. */
+/* Fewer than are wanted are known of: look again. Return: false when the device is broken. */
 static bool look(struct virtq *q)
 {
 	riser_le16 idx = { load_acquire(&q->used->idx.raw) };
@@ -136,13 +138,70 @@ static bool look(struct virtq *q)
 }
 
 /* One load of each: what is checked is what is used. */
-static inline void read_used(const struct virtq *q, uint16_t at, uint32_t *id, uint32_t *len)
+static inline uint32_t used_id(const struct riser_virtq_used_elem *e)
 {
-	const struct riser_virtq_used_elem *e = &q->used->ring[at & q->mask];
-	riser_le32 i = { load_relaxed(&e->id.raw) }, l = { load_relaxed(&e->len.raw) };
+	return le32((riser_le32){ load_relaxed(&e->id.raw) });
+}
 
-	*id = le32(i);
-	*len = le32(l);
+static inline uint32_t used_len(const struct riser_virtq_used_elem *e)
+{
+	return le32((riser_le32){ load_relaxed(&e->len.raw) });
+}
+
+/*
+ * What is plain, up to the ring's end: chains of one descriptor that are used in the order in which
+ * they came, while none of several is in flight. The identifier must be that of the chain that
+ * stands at the same place in the available ring, and so it is in range and stays where it is.
+ */
+static unsigned take_plain(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
+{
+	const struct riser_virtq_used_elem *ring = &q->used->ring[q->in & q->mask];
+	const uint16_t *slots = &q->slots[q->in & q->mask];
+	struct virtq_chain *chains = q->chains;
+	size_t i;
+
+	n = min_of(n, q->size - (q->in & q->mask));
+	for (i = 0; i < n; i++) {
+		size_t id = slots[i];
+		uint32_t len = used_len(&ring[i]);
+		struct virtq_chain *c = &chains[id];
+
+		if (unlikely(used_id(&ring[i]) != id || len >= c->limit))
+			break;
+		c->limit = 0;
+		cookies[i] = c->cookie;
+		lens[i] = len;
+	}
+	q->in = (uint16_t)(q->in + i);
+	q->room += (unsigned)i;
+	return (unsigned)i;
+}
+
+/* A chain's descriptors are free again, and stand behind the last that are free. */
+static void give_back(struct virtq *q, uint16_t head)
+{
+	unsigned n = 1u + q->more[head];
+	uint16_t id = head;
+
+	q->more[head] = 0;
+	for (unsigned i = 0; i < n && !q->in_order; i++, id = q->next[id])
+		set_slot(q, (uint16_t)(q->added + q->room + i), id);
+	q->room += n;
+	q->in++;
+}
+
+cold
+static bool take_any(struct virtq *q, void **cookie, uint32_t *len)
+{
+	const struct riser_virtq_used_elem *e = &q->used->ring[q->in & q->mask];
+	uint32_t id = used_id(e);
+
+	*len = used_len(e);
+	if (!virtq_check(q, id, len))
+		return false;
+	*cookie = virtq_finish(q, (uint16_t)id);
+	give_back(q, (uint16_t)id);
+	return true;
 }
 
 /*
@@ -151,75 +210,47 @@ static inline void read_used(const struct virtq *q, uint16_t at, uint32_t *id, u
  */
 static bool open_batch(struct virtq *q)
 {
-	uint32_t id, len;
+	const struct riser_virtq_used_elem *e = &q->used->ring[q->in & q->mask];
+	uint32_t id = used_id(e);
 
-	read_used(q, q->in, &id, &len);
-	if (!virtq_check_id(q, id) ||
-	    (len >= q->chains[id].limit && !virtq_check_len(q, (uint16_t)id, &len)))
+	q->batch_len = used_len(e);
+	if (!virtq_check(q, id, &q->batch_len))
 		return false;
-	for (uint16_t at = q->in; at != q->seen; at++) {
-		if (q->slots[at & q->mask] == id) {
-			q->batching = true;
-			q->batch = (uint16_t)id;
-			q->batch_len = len;
-			return true;
-		}
-	}
-	return virtq_bad(q, "a used id is out of order");
+	q->batch = (uint16_t)id;
+	for (uint16_t at = q->in; at != q->seen && !q->batching; at++)
+		q->batching = q->slots[at & q->mask] == id;
+	return q->batching || virtq_bad(q, "a used id is out of order");
 }
 
-static unsigned take_in_order(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
+cold
+static bool take_in_order(struct virtq *q, void **cookie, uint32_t *len)
 {
-	unsigned got = 0;
+	uint16_t head = q->slots[q->in & q->mask];
 
-	while (got < n && q->in != q->seen && (q->batching || open_batch(q))) {
-		uint16_t head = q->slots[q->in & q->mask];
-
-		cookies[got] = q->chains[head].cookie;
-		q->chains[head].cookie = NULL;
-		lens[got++] = head == q->batch ? q->batch_len : virtq_limit(q, head) - 1;
-		q->batching = head != q->batch;
-		q->room += give_back(q, head, 0);
-		q->in++;
-	}
-	return got;
+	if (!q->batching && !open_batch(q))
+		return false;
+	q->batching = head != q->batch;
+	*len = q->batching ? virtq_limit(q, head) - 1 : q->batch_len;
+	*cookie = virtq_finish(q, head);
+	give_back(q, head);
+	return true;
 }
 
 unsigned virtq_split_take(struct virtq *q, void **cookies, uint32_t *lens, unsigned n)
 {
-	struct virtq_chain *chains = q->chains;
-	uint16_t in = q->in, last = (uint16_t)(q->added + q->room);
-	unsigned got;
+	unsigned got = 0;
 
-	if ((uint16_t)(q->seen - in) < n && !look(q))
+	if ((uint16_t)(q->seen - q->in) < n && !look(q))
 		return 0;
-	if (q->in_order)
-		return take_in_order(q, cookies, lens, n);
-	n = min_of(n, (unsigned)(uint16_t)(q->seen - in));
-	for (got = 0; got < n; got++, in++) {
-		uint32_t id, len;
-		struct virtq_chain *c;
-
-		read_used(q, in, &id, &len);
-		if (!virtq_check_id(q, id))
-			break;
-		c = &chains[id];
-		cookies[got] = c->cookie;
-		if (unlikely(len >= c->limit)) {
-			if (!virtq_check_len(q, (uint16_t)id, &len))
-				break;
-			lens[got] = len;
-			c->cookie = NULL;
-			last = (uint16_t)(last + give_back(q, (uint16_t)id, last));
-			continue;
-		}
-		lens[got] = len;
-		c->cookie = NULL;
-		set_slot(q, last++, (uint16_t)id);
+	n = min_of(n, (unsigned)(uint16_t)(q->seen - q->in));
+	for (;;) {
+		if (!q->batching && q->room + (uint16_t)(q->added - q->in) == q->size)
+			got += take_plain(q, cookies + got, lens + got, n - got);
+		if (got == n || !(q->in_order ? take_in_order(q, &cookies[got], &lens[got])
+					      : take_any(q, &cookies[got], &lens[got])))
+			return got;
+		got++;
 	}
-	q->in = in;
-	q->room = (uint16_t)(last - q->added);
-	return got;
 }
 
 bool virtq_split_arm(struct virtq *q)
