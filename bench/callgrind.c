@@ -72,7 +72,8 @@ static int64_t sum(const char *path, enum callgrind_what what)
 		} else if (strchr("+-*0123456789", line[0]) && line[0]) {
 			const char *cost = strchr(line, ' ');
 
-			if (!after_calls && in_object && in_function && cost)
+			if (!after_calls && (in_object || what == CALLGRIND_NO_MODEL) &&
+			    in_function && cost)
 				driver += atoll(cost);
 			after_calls = false;
 		}

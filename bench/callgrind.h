@@ -12,7 +12,8 @@
  */
 enum callgrind_what {
 	CALLGRIND_DRIVER,
-	CALLGRIND_ALL, /* the whole process */
+	CALLGRIND_NO_MODEL, /* the whole process, but for functions named model_* */
+	CALLGRIND_ALL,      /* the whole process */
 };
 
 /**
