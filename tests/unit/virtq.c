@@ -4,14 +4,6 @@
 #include "../tap.h"
 #include "virtq_fake.h"
 
-#define V1       VIRTIO_BIT(RISER_VIRTIO_F_VERSION_1)
-#define PACKED   VIRTIO_BIT(RISER_VIRTIO_F_RING_PACKED)
-#define INDIRECT VIRTIO_BIT(RISER_VIRTIO_F_INDIRECT_DESC)
-#define EVENT    VIRTIO_BIT(RISER_VIRTIO_F_EVENT_IDX)
-#define IN_ORDER VIRTIO_BIT(RISER_VIRTIO_F_IN_ORDER)
-#define DATA     VIRTIO_BIT(RISER_VIRTIO_F_NOTIFICATION_DATA)
-#define RESET    VIRTIO_BIT(RISER_VIRTIO_F_RING_RESET)
-
 static struct fake f;
 static struct virtq *q;
 static struct riser_err err;
@@ -101,7 +93,8 @@ static void one_chain(uint64_t features)
 	CHECK_EQ(c.indirect, !!(features & INDIRECT));
 	CHECK_EQ(c.descs, features & INDIRECT ? 1 : 3);
 	CHECK_EQ(virtq_room(q), 8 - c.descs);
-	CHECK(!memcmp(c.sg, sg, sizeof(sg)));
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(c.sg[i].iova == sg[i].iova && c.sg[i].len == sg[i].len);
 	CHECK(!virtq_take(q, &len));
 	fake_push(&f, c.id, 7, c.descs, 1);
 	CHECK(virtq_take(q, &len) == &cookies[5]);
@@ -205,12 +198,12 @@ static bool random_pop(void)
 	l = &flights[popped % FLIGHTS];
 	if (!l->there || c->nout != l->nout || c->nin != l->nin)
 		abort();
-	for (unsigned i = 0; i < c->nout + c->nin; i++)
-		if (memcmp(&c->sg[i],
-			   &(struct virtq_sg){ piece(popped * 5 + i).iova,
-					       piece(popped * 5 + i).len },
-			   12))
+	for (unsigned i = 0; i < c->nout + c->nin; i++) {
+		struct virtq_sg want = piece(popped * 5 + i);
+
+		if (c->sg[i].iova != want.iova || c->sg[i].len != want.len)
 			abort();
+	}
 	c->serial = popped++;
 	nhands++;
 	return true;
@@ -311,5 +304,364 @@ TEST(nothing_is_lost_or_doubled)
 	}
 }
 
+/* One chain more, of a piece that the device writes; published. */
+static void add_one(unsigned n)
+{
+	CHECK_EQ(virtq_add(q, &(struct virtq_sg){ 0x10000, 64 }, 0, 1, &cookies[n]), 0);
+	virtq_kick(q);
+}
+
+static void use_one(uint32_t len)
+{
+	struct fake_chain c;
+
+	CHECK(fake_pop(&f, &c));
+	fake_push(&f, c.id, len, c.descs, 1);
+}
+
+static void take_one(unsigned n)
+{
+	uint32_t len;
+
+	CHECK(virtq_take(q, &len) == &cookies[n]);
+}
+
+/* Some go round; the device wants to be told at times, of the chain that it has not seen yet. */
+static void kicks(uint64_t features, unsigned size)
+{
+	unsigned told = 0;
+
+	SUB(begin(features, size, size));
+	for (unsigned round = 0; round < 500; round++) {
+		bool armed = roll(2);
+		unsigned n = 1 + roll(size);
+
+		if (armed)
+			CHECK(!fake_arm(&f));
+		else
+			fake_disarm(&f);
+		virtq_kick(q);
+		CHECK_EQ(f.notified, told);
+		for (unsigned i = 0; i < n; i++)
+			CHECK_EQ(virtq_add(q, &(struct virtq_sg){ 0x10000, 64 }, 0, 1, &cookies[i]),
+				 0);
+		CHECK_EQ(f.notified, told);
+		virtq_kick(q);
+		told += armed;
+		CHECK_EQ(f.notified, told);
+		if (n < size && armed && features & EVENT) {
+			SUB(add_one(n++)); /* told already */
+			CHECK_EQ(f.notified, told);
+		}
+		if (armed)
+			CHECK(fake_arm(&f));
+		for (unsigned i = 0; i < n; i++)
+			SUB(use_one(3));
+		for (unsigned i = 0; i < n; i++)
+			SUB(take_one(i));
+	}
+	SUB(end());
+}
+
+TEST(the_device_is_told_when_it_wants)
+{
+	for (unsigned i = 0; i < array_len(kinds); i++) {
+		SUB(kicks(kinds[i], 8));
+		if (kinds[i] & PACKED)
+			SUB(kicks(kinds[i], 5));
+	}
+}
+
+static void interrupts(uint64_t features, unsigned size)
+{
+	SUB(begin(features, size, size));
+	for (unsigned round = 0; round < 500; round++) {
+		bool armed = roll(2);
+		unsigned n = 1 + roll(size);
+
+		for (unsigned i = 0; i < n; i++)
+			SUB(add_one(i));
+		if (armed)
+			CHECK(!virtq_arm(q));
+		else
+			virtq_disarm(q);
+		SUB(use_one(1));
+		CHECK_EQ(fake_interrupts(&f), armed);
+		if (armed && features & EVENT && n > 1) {
+			n--;
+			SUB(take_one(0));
+			SUB(use_one(1)); /* of which it was not asked to tell */
+			CHECK(!fake_interrupts(&f));
+			CHECK(virtq_arm(q));
+			for (unsigned i = 1; i < n; i++)
+				SUB(use_one(1));
+			for (unsigned i = 1; i <= n; i++)
+				SUB(take_one(i));
+		} else {
+			CHECK(virtq_arm(q));
+			for (unsigned i = 1; i < n; i++)
+				SUB(use_one(1));
+			for (unsigned i = 0; i < n; i++)
+				SUB(take_one(i));
+		}
+		CHECK(!virtq_arm(q));
+		virtq_disarm(q);
+		fake_interrupts(&f);
+	}
+	SUB(end());
+}
+
+TEST(an_interrupt_comes_when_it_is_wanted)
+{
+	for (unsigned i = 0; i < array_len(kinds); i++) {
+		SUB(interrupts(kinds[i], 8));
+		if (kinds[i] & PACKED)
+			SUB(interrupts(kinds[i], 5));
+	}
+}
+
+TEST(a_batch_in_order_is_one_entry)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		void *these[4];
+		uint32_t lens[4];
+
+		SUB(begin(V1 | IN_ORDER | (packed ? PACKED : 0), 8, 8));
+		for (unsigned i = 0; i < 4; i++)
+			SUB(add_one(i));
+		fake_push(&f, 2, 5, 3, 3); /* the third, and all before it */
+		CHECK_EQ(virtq_take_burst(q, these, lens, 2), 2);
+		CHECK(virtq_arm(q)); /* the rest of the batch is there */
+		CHECK_EQ(virtq_take_burst(q, these + 2, lens + 2, 2), 1);
+		for (unsigned i = 0; i < 3; i++) {
+			CHECK(these[i] == &cookies[i]);
+			CHECK_EQ(lens[i], i < 2 ? 64 : 5);
+		}
+		CHECK(!virtq_arm(q));
+		SUB(end());
+	}
+}
+
+/* In the order of the table, whatever was added before (§2.7.9). */
+TEST(descriptors_are_taken_in_order)
+{
+	struct virtq_sg sg[3] = { piece(0), piece(1), piece(2) };
+	struct fake_chain c;
+	unsigned at = 0;
+
+	SUB(begin(V1 | IN_ORDER, 8, 8));
+	for (unsigned round = 0; round < 20; round++) {
+		CHECK_EQ(virtq_add(q, sg, 1, round % 3, &cookies[0]), 0);
+		virtq_kick(q);
+		CHECK(fake_pop(&f, &c));
+		CHECK_EQ(c.id, at % 8);
+		for (unsigned i = 1; i < c.descs; i++, at++)
+			CHECK_EQ(le16(f.desc[at % 8].next), (at + 1) % 8);
+		at++;
+		fake_push(&f, c.id, 0, c.descs, 1);
+		SUB(take_one(0));
+	}
+	SUB(end());
+}
+
+TEST(a_notification_says_how_far_the_ring_goes)
+{
+	uint32_t at[1] = { 0 };
+
+	SUB(begin(V1 | DATA, 4, 4));
+	for (unsigned i = 0; i < 5; i++) {
+		SUB(add_one(0));
+		CHECK_EQ(f.notified_with, (i + 1) << 16);
+		SUB(use_one(0));
+		SUB(take_one(0));
+	}
+	SUB(end());
+	SUB(begin(V1 | DATA | PACKED, 3, 3));
+	for (unsigned i = 0; i < 4; i++) {
+		SUB(add_one(0));
+		CHECK_EQ(f.notified_with, i < 2 ? (i + 1) << 16 | 1u << 31 : (i - 2) << 16);
+		SUB(use_one(0));
+		SUB(take_one(0));
+	}
+	virtq_free(q);
+	f.notify = (struct virtio_notify){ .at = at, .wide = true, .fd = -1, .value = 0x1234 };
+	CHECK_EQ(virtq_new(&f.dev, 1, 3, -1, &q, &err), 0);
+	SUB(add_one(0));
+	CHECK_EQ(at[0], 0x80011234);
+	SUB(end());
+}
+
+TEST(a_notification_is_a_store_or_an_event)
+{
+	uint16_t at[2] = { 0, 0 };
+
+	SUB(begin(V1, 4, 4));
+	virtq_free(q);
+	f.notify = (struct virtio_notify){ .at = at, .fd = -1, .value = 0x1234 };
+	CHECK_EQ(virtq_new(&f.dev, 1, 4, -1, &q, &err), 0);
+	SUB(add_one(0));
+	CHECK_EQ(at[0], 0x1234);
+	CHECK_EQ(at[1], 0);
+	virtq_free(q);
+	f.notify = (struct virtio_notify){ .fd = event_new() };
+	CHECK_EQ(virtq_new(&f.dev, 1, 4, -1, &q, &err), 0);
+	CHECK(!event_ack(f.notify.fd));
+	SUB(add_one(0));
+	CHECK(event_ack(f.notify.fd));
+	close(f.notify.fd);
+	CHECK_EQ(f.notified, 0);
+	SUB(end());
+}
+
+/* The device's cache keeps what does not change. */
+TEST(what_keeps_the_order_is_not_written_again)
+{
+	struct fake_chain c[4];
+
+	SUB(begin(V1, 4, 4));
+	for (unsigned i = 0; i < 4; i++)
+		f.avail->ring[i] = to_le16(0x5555);
+	for (unsigned i = 0; i < 10; i++) {
+		SUB(add_one(i));
+		fake_push(&f, (uint16_t)(i % 4), 0, 1, 1);
+		SUB(take_one(i));
+		CHECK_EQ(le16(f.avail->ring[i % 4]), 0x5555);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		f.avail->ring[i] = to_le16((uint16_t)i);
+	f.next = f.used;
+	for (unsigned i = 0; i < 4; i++) {
+		SUB(add_one(i));
+		CHECK(fake_pop(&f, &c[i]));
+	}
+	for (unsigned i = 4; i--;) {
+		fake_push(&f, c[i].id, 0, 1, 1);
+		SUB(take_one(i));
+	}
+	for (unsigned i = 0; i < 4; i++) /* from index 10 on, and the other way round */
+		CHECK_EQ(le16(f.avail->ring[(10 + i) % 4]), (10 + 3 - i) % 4);
+	SUB(end());
+}
+
+TEST(what_does_not_fit_is_refused_whole)
+{
+	struct virtq_sg sg[9] = { piece(0), piece(1), piece(2), piece(3), piece(4),
+				  piece(5), piece(6), piece(7), piece(8) };
+
+	for (unsigned packed = 0; packed < 2; packed++) {
+		SUB(begin(V1 | INDIRECT | (packed ? PACKED : 0), 8, 8));
+		CHECK_EQ(virtq_tables(q, 100, &err), 0);
+		CHECK_EQ(virtq_add(q, sg, 9, 0, &cookies[0]), -ENOSPC);
+		CHECK_EQ(virtq_room(q), 8);
+		CHECK_EQ(virtq_add(q, sg, 4, 4, &cookies[0]), 0);
+		CHECK_EQ(virtq_room(q), 7); /* all in a table */
+		SUB(end());
+		SUB(begin(V1 | (packed ? PACKED : 0), 8, 8));
+		CHECK_EQ(virtq_tables(q, 100, &err), 0); /* not negotiated */
+		CHECK_EQ(virtq_add(q, sg, 4, 1, &cookies[0]), 0);
+		CHECK_EQ(virtq_add(q, sg, 4, 0, &cookies[0]), -ENOSPC);
+		CHECK_EQ(virtq_add(q, sg, 3, 0, &cookies[0]), 0);
+		CHECK_EQ(virtq_room(q), 0);
+		CHECK_EQ(virtq_add(q, sg, 1, 0, &cookies[0]), -ENOSPC);
+		SUB(end());
+	}
+}
+
+TEST(one_queue_is_reset_alone)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		struct virtq *other, *mine;
+
+		SUB(begin(V1 | RESET | (packed ? PACKED : 0), 8, 8));
+		other = q;
+		CHECK_EQ(virtq_new(&f.dev, 1, 8, -1, &q, &err), 0);
+		for (unsigned i = 0; i < 5; i++)
+			SUB(add_one(i));
+		CHECK_EQ(virtq_stop(q, &err), 0);
+		CHECK_EQ(f.stops, 1);
+		CHECK_EQ(virtq_room(q), 0);
+		SUB(use_one(1)); /* too late */
+		CHECK(!virtq_take(q, &(uint32_t){ 0 }));
+		for (unsigned i = 0; i < 5; i++)
+			CHECK(virtq_detach(q) == &cookies[i]);
+		CHECK(!virtq_detach(q));
+		virtq_free(q);
+		CHECK_EQ(virtq_room(other), 8);
+		CHECK_EQ(virtq_new(&f.dev, 1, 4, -1, &mine, &err), 0);
+		q = mine;
+		SUB(add_one(0));
+		SUB(use_one(1));
+		SUB(take_one(0));
+		virtq_free(other);
+		SUB(end());
+	}
+	SUB(begin(V1, 8, 8));
+	CHECK_EQ(virtq_stop(q, &err), -EOPNOTSUPP);
+	CHECK_HAS(err.text, "queue 0");
+	CHECK_EQ(virtq_room(q), 8);
+	SUB(end());
+}
+
+/* The backend of vhost-user went and came back; packets were used out of order before. */
+TEST(a_queue_starts_again_in_another_epoch)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		struct virtq_sg sg[3] = { piece(0), piece(1), piece(2) };
+		struct fake_chain c[8];
+
+		SUB(begin(V1 | (packed ? PACKED : 0), 8, 8));
+		for (unsigned i = 0; i < 6; i++) {
+			SUB(add_one(i));
+			CHECK(fake_pop(&f, &c[i]));
+		}
+		for (unsigned i = 2; i < 4; i++) {
+			fake_push(&f, c[i].id, 0, 1, 1);
+			SUB(take_one(i));
+		}
+		CHECK_EQ(virtq_add(q, sg, 1, 2, &cookies[6]), 0);
+		CHECK(!virtq_stale(q));
+		store_release(&f.dev.epoch, 1);
+		CHECK(virtq_stale(q));
+		for (unsigned i = 0; i < 7; i++)
+			if (i != 2 && i != 3)
+				CHECK(virtq_detach(q) == &cookies[i]);
+		CHECK(!virtq_detach(q));
+		CHECK(!virtq_detach(q));
+		f.fail = -ENOTCONN;
+		CHECK_EQ(virtq_restart(q), -ENOTCONN);
+		CHECK_EQ(virtq_add(q, sg, 1, 0, &cookies[0]), -ENOSPC);
+		CHECK_EQ(virtq_restart(q), 0);
+		CHECK(!virtq_stale(q));
+		CHECK_EQ(f.starts, 2);
+		CHECK_EQ(virtq_room(q), 8);
+		for (unsigned i = 0; i < 20; i++) {
+			SUB(add_one(i));
+			SUB(use_one(1));
+			SUB(take_one(i));
+		}
+		SUB(end());
+	}
+}
+
+TEST(lengths_of_legacy_devices_mean_nothing)
+{
+	uint32_t len;
+
+	SUB(begin(0, 8, 8));
+	SUB(add_one(0));
+	SUB(use_one(1000));
+	CHECK(virtq_take(q, &len) == &cookies[0]);
+	CHECK_EQ(len, 64);
+	CHECK(!f.dev.broken);
+	SUB(end());
+}
+
 TEST_MAIN(CASE(sizes_are_what_both_sides_can), CASE(a_legacy_queue_is_one_piece),
-	  CASE(a_chain_goes_there_and_back), CASE(nothing_is_lost_or_doubled))
+	  CASE(a_chain_goes_there_and_back), CASE(nothing_is_lost_or_doubled),
+	  CASE(the_device_is_told_when_it_wants), CASE(an_interrupt_comes_when_it_is_wanted),
+	  CASE(a_batch_in_order_is_one_entry), CASE(descriptors_are_taken_in_order),
+	  CASE(a_notification_says_how_far_the_ring_goes),
+	  CASE(a_notification_is_a_store_or_an_event),
+	  CASE(what_keeps_the_order_is_not_written_again), CASE(what_does_not_fit_is_refused_whole),
+	  CASE(one_queue_is_reset_alone), CASE(a_queue_starts_again_in_another_epoch),
+	  CASE(lengths_of_legacy_devices_mean_nothing))

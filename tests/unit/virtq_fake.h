@@ -9,11 +9,20 @@
 #define TESTS_UNIT_VIRTQ_FAKE_H
 
 #include "base/event.h"
+#include "base/riser.h"
 #include "spec/vring.h"
 #include "virtio/virtq.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define V1          VIRTIO_BIT(RISER_VIRTIO_F_VERSION_1)
+#define PACKED      VIRTIO_BIT(RISER_VIRTIO_F_RING_PACKED)
+#define INDIRECT    VIRTIO_BIT(RISER_VIRTIO_F_INDIRECT_DESC)
+#define EVENT       VIRTIO_BIT(RISER_VIRTIO_F_EVENT_IDX)
+#define IN_ORDER    VIRTIO_BIT(RISER_VIRTIO_F_IN_ORDER)
+#define DATA        VIRTIO_BIT(RISER_VIRTIO_F_NOTIFICATION_DATA)
+#define RESET       VIRTIO_BIT(RISER_VIRTIO_F_RING_RESET)
 
 #define FAKE_IOVA   0x7000000000ull /* minus the address: what the device adds */
 #define FAKE_PIECES 64
