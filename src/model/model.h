@@ -67,6 +67,10 @@ struct model_virtio_counters {
 /* As those above, of "model:virtio-net". */
 void model_virtio_get_counters(struct pci_dev *d, struct model_virtio_counters *counters);
 
+/* Add rules, in the grammar of the key "fault". Return: 0 or -EINVAL with a sentence. */
+int model_virtio_fault_add(struct pci_dev *d, const char *rules, struct riser_err *err);
+void model_virtio_fault_clear(struct pci_dev *d);
+
 /* The cable is plugged in or pulled out. */
 void model_virtio_net_link(struct pci_dev *d, bool up);
 /* The driver is to announce itself (GUEST_ANNOUNCE). */

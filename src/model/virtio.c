@@ -13,6 +13,7 @@ int vdev_init(struct vdev *v, struct riser *r, const struct vdev_type *type, str
 	v->r = r;
 	v->type = type;
 	v->host = host;
+	list_init(&v->faults);
 	v->queues = calloc(nqueues, sizeof(*v->queues));
 	if (!v->queues)
 		return -ENOMEM;
@@ -26,6 +27,8 @@ void vdev_free(struct vdev *v)
 {
 	for (unsigned i = 0; i < v->nqueues; i++)
 		vring_stop(&v->queues[i].ring);
+	if (v->queues)
+		vdev_fault_clear(v);
 	free(v->queues);
 }
 
@@ -129,15 +132,17 @@ static bool features_fit(const struct vdev *v)
 void vdev_status(struct vdev *v, uint8_t status)
 {
 	uint8_t set = (uint8_t)(status & ~v->status);
+	uint64_t value;
 
 	if (!status) {
-		vdev_reset(v);
+		if (!v->status || !vdev_fault(v, VFAULT_STUCK, 0, &value))
+			vdev_reset(v);
 		return;
 	}
 	if (v->status & ~status & ~RISER_VIRTIO_STATUS_NEEDS_RESET)
 		vdev_blame(v, "a status bit was cleared without a reset");
 	if (set & RISER_VIRTIO_STATUS_FEATURES_OK) {
-		if (!features_fit(v))
+		if (!features_fit(v) || vdev_fault(v, VFAULT_FEATURES, 0, &value))
 			status &= (uint8_t)~RISER_VIRTIO_STATUS_FEATURES_OK;
 		if (~v->status & ~status & STATUS_DRIVER)
 			vdev_blame(v, "FEATURES_OK without ACKNOWLEDGE and DRIVER");
@@ -193,8 +198,33 @@ void vdev_config_write(struct vdev *v, size_t off, const void *buf, size_t len)
 
 void vdev_use(struct vdev *v, unsigned queue, const struct vring_chain *c, uint32_t len)
 {
-	vring_put(&v->queues[queue].ring, c->id, c->slots, len);
+	struct vring *q = &v->queues[queue].ring;
+	struct vdev_used u = { .id = c->id, .len = len };
+
 	v->counters.used++;
+	if (!list_empty(&v->faults) && !vdev_fault_used(v, queue, &u))
+		return;
+	vring_put(q, u.id, c->slots, u.len);
+	for (; u.more; u.more--)
+		vring_put(q, u.id, 1, u.len);
+}
+
+bool vdev_may_run(struct vdev *v, unsigned queue, uint64_t *next)
+{
+	struct vdev_queue *q = &v->queues[queue];
+
+	if (!q->ring.set.size)
+		return false;
+	if (q->paused) {
+		if (q->paused > v->now) {
+			*next = min_of(*next, q->paused);
+			return false;
+		}
+		q->paused = 0;
+		vdev_publish(v, queue);
+		clock_bump(v->r);
+	}
+	return q->kicked;
 }
 
 static void call(struct vdev *v, unsigned queue)
@@ -208,8 +238,10 @@ void vdev_publish(struct vdev *v, unsigned queue)
 {
 	struct vdev_queue *q = &v->queues[queue];
 	uint32_t n = q->ring.nput + q->ring.batch.n;
+	uint64_t value;
 
-	if (!vring_publish(&q->ring))
+	if (q->paused || !vring_publish(&q->ring) ||
+	    vdev_fault(v, VFAULT_NO_INTERRUPT, queue, &value))
 		return;
 	if (!q->owed)
 		q->owed_at = v->now + q->coal_ns;

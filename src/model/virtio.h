@@ -13,6 +13,7 @@
  *	virtio_ctrl.c	its control queue
  *	virtio_hash.c	who receives a packet: hashes, filters
  *	virtio_config.c	the keys of a URI
+ *	virtio_fault.c	scripted faults
  *	virtio_pci.c	registers
  */
 #ifndef MODEL_VIRTIO_H
@@ -31,12 +32,16 @@ struct vdev;
  * @mem: the driver's memory
  * @call: the driver wants to be told that @queue has used something
  * @config: ... that the configuration changed
+ * @gone: as if it was pulled out: nothing of it answers any more
  */
 struct vdev_host {
 	struct vring_mem mem;
 	void (*call)(struct vdev_host *h, unsigned queue);
 	void (*config)(struct vdev_host *h);
+	void (*gone)(struct vdev_host *h);
 };
+
+enum vdev_queue_kind { VDEV_OTHER, VDEV_RX, VDEV_TX, VDEV_CTRL };
 
 /**
  * struct vdev_type - what kind of device
@@ -46,6 +51,7 @@ struct vdev_host {
  * @start: DRIVER_OK; NULL: nothing
  * @config_write: the driver writes to v->config; NULL: it may not
  * @legacy_only: features that only the legacy interface tells of
+ * @queue_kind: of a queue of that number
  * @free: the reverse of making it
  */
 struct vdev_type {
@@ -55,6 +61,7 @@ struct vdev_type {
 	void (*reset)(struct vdev *v);
 	void (*start)(struct vdev *v);
 	void (*config_write)(struct vdev *v, size_t off, const void *buf, size_t len);
+	enum vdev_queue_kind (*queue_kind)(struct vdev *v, unsigned queue);
 	void (*free)(struct vdev *v);
 };
 
@@ -105,6 +112,7 @@ struct vdev {
 	uint8_t generation;
 	uint64_t now;
 	bool owes; /* some queue does */
+	struct list faults;
 	struct model_virtio_counters counters;
 };
 
@@ -136,9 +144,47 @@ void vdev_config_changed(struct vdev *v);
 void vdev_needs_reset(struct vdev *v);
 void vdev_blame(struct vdev *v, const char *what);
 
+/* May this queue be looked at now? If not, *@next says when, or it will be announced. */
+bool vdev_may_run(struct vdev *v, unsigned queue, uint64_t *next);
 /* A chain was used, and @len bytes were written into it; it is published later. */
 void vdev_use(struct vdev *v, unsigned queue, const struct vring_chain *c, uint32_t len);
 /* What was used goes out to the driver, who is told if he wants to be. */
 void vdev_publish(struct vdev *v, unsigned queue);
+
+/* virtio_fault.c: those up to GONE are asked when a chain is used. */
+enum vdev_fault_kind {
+	VFAULT_LOST,
+	VFAULT_DELAY,
+	VFAULT_ID,
+	VFAULT_LEN,
+	VFAULT_TWICE,
+	VFAULT_AHEAD,
+	VFAULT_NEEDS_RESET,
+	VFAULT_GONE,
+	VFAULT_NO_INTERRUPT,
+	VFAULT_NUM_BUFFERS,
+	VFAULT_HEADER,
+	VFAULT_ACK,
+	VFAULT_STUCK,
+	VFAULT_FEATURES,
+	VFAULT_GENERATION,
+};
+
+/**
+ * struct vdev_used - what is about to be said of a chain
+ * @more: how often again
+ */
+struct vdev_used {
+	uint16_t id;
+	uint32_t len;
+	unsigned more;
+};
+
+int vdev_fault_parse(struct vdev *v, const char *rules, struct riser_err *err);
+void vdev_fault_clear(struct vdev *v);
+/* Does a rule of that kind fire? *@value is the rule's, where it has one. */
+bool vdev_fault(struct vdev *v, enum vdev_fault_kind kind, unsigned queue, uint64_t *value);
+/* Return: whether anything is said of the chain. */
+bool vdev_fault_used(struct vdev *v, unsigned queue, struct vdev_used *u);
 
 #endif

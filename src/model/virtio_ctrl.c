@@ -289,6 +289,7 @@ static uint32_t answer(struct vnet *n, struct vring *q, const struct vring_chain
 	struct vring_cursor from = vring_out(c), to = vring_in(c);
 	struct riser_virtio_net_ctrl head;
 	struct data result = { 0 };
+	uint64_t wrong;
 	uint8_t buf[DATA_MAX], ack = RISER_VIRTIO_NET_ERR;
 	size_t len;
 
@@ -302,17 +303,19 @@ static uint32_t answer(struct vnet *n, struct vring *q, const struct vring_chain
 		ack = RISER_VIRTIO_NET_OK;
 	n->dev.counters.commands++;
 	n->dev.counters.commands_refused += ack;
+	if (vdev_fault(&n->dev, VFAULT_ACK, 0, &wrong))
+		ack = (uint8_t)wrong;
 	len = vring_write(q, &to, &ack, 1);
 	return (uint32_t)(len + vring_write(q, &to, result.at, result.left));
 }
 
-unsigned vnet_ctrl_run(struct vnet *n)
+unsigned vnet_ctrl_run(struct vnet *n, uint64_t *next)
 {
 	unsigned index = vnet_ctrl_queue(n), done = 0;
 	struct vdev_queue *q = &n->dev.queues[index];
 	struct vring_chain c;
 
-	if (index >= n->dev.nqueues || !q->kicked || !q->ring.set.size)
+	if (index >= n->dev.nqueues || !vdev_may_run(&n->dev, index, next))
 		return 0;
 	do {
 		while (vring_get(&q->ring, &c)) {

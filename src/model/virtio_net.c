@@ -202,10 +202,10 @@ static unsigned run_tx(struct vnet *n, unsigned pair, uint64_t *next)
 	struct vring_chain c;
 	unsigned done = 0;
 
-	if (!q->kicked || !retry(n, p, next))
+	if (!vdev_may_run(&n->dev, 2 * pair + 1, next) || !retry(n, p, next))
 		return 0;
 	vring_disarm(&q->ring);
-	while (done < BUDGET && !p->unsent) {
+	while (done < BUDGET && !p->unsent && !q->paused && n->dev.running) {
 		struct riser_pkt *pkt;
 
 		if (!vring_get(&q->ring, &c)) {
@@ -266,13 +266,34 @@ static unsigned chains_for(struct vnet *n, struct vring *q, uint64_t len)
 	return count && !mergeable ? NEVER_FITS : 0;
 }
 
+/* Faults: offloads that the packet cannot have had, another way each time. */
+static void spoil_header(struct vnet *n, unsigned pair, struct riser_virtio_net_hdr *h)
+{
+	static const struct riser_virtio_net_hdr wild[] = {
+		{ .flags = RISER_VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		  .csum_start = { 0xffff },
+		  .csum_offset = { 0xffff } },
+		{ .gso_type = 0x7f },
+		{ .flags = RISER_VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		  .gso_type = RISER_VIRTIO_NET_GSO_TCPV4,
+		  .hdr_len = { 0xffff } },
+		{ .flags = 0xff, .gso_type = RISER_VIRTIO_NET_GSO_TCPV6, .gso_size = { 0xffff } },
+	};
+	uint64_t value = 0;
+
+	if (vdev_fault(&n->dev, VFAULT_HEADER, 2 * pair, &value))
+		*h = wild[n->dev.counters.rx_packets % array_len(wild)];
+}
+
 /* What the driver is told of a packet. */
-static void fill_header(struct vnet *n, const struct riser_pkt *pkt, unsigned buffers,
-			struct riser_virtio_net_hdr_hash *h)
+static void fill_header(struct vnet *n, unsigned pair, const struct riser_pkt *pkt,
+			uint64_t buffers, struct riser_virtio_net_hdr_hash *h)
 {
 	*h = (struct riser_virtio_net_hdr_hash){ 0 };
 	if (pkt->flags & RISER_PKT_HDR)
 		h->h = pkt->hdr;
+	spoil_header(n, pair, &h->h);
+	vdev_fault(&n->dev, VFAULT_NUM_BUFFERS, 2 * pair, &buffers);
 	h->h.num_buffers = to_le16((uint16_t)buffers);
 	if (vdev_has(&n->dev, RISER_VIRTIO_NET_F_HASH_REPORT)) {
 		uint32_t hash;
@@ -320,7 +341,7 @@ static bool deliver(struct vnet *n, unsigned pair, struct riser_pkt *pkt)
 		drop(n, pkt);
 		return true;
 	}
-	fill_header(n, pkt, count, &h);
+	fill_header(n, pair, pkt, count, &h);
 	for (unsigned i = 0; i < count && !q->wrong; i++) {
 		unsigned header = i ? 0 : n->header;
 		struct vring_cursor at;
@@ -340,15 +361,15 @@ static bool deliver(struct vnet *n, unsigned pair, struct riser_pkt *pkt)
 }
 
 /* The driver kicks a receive queue only while it is known to be short of buffers. */
-static unsigned run_rx(struct vnet *n, unsigned pair)
+static unsigned run_rx(struct vnet *n, unsigned pair, uint64_t *next)
 {
 	struct vdev_queue *q = rx_of(n, pair);
 	struct vnet_pair *p = &n->pairs[pair];
 	unsigned done = 0;
 
-	if (!q->kicked || !q->ring.set.size)
+	if (!vdev_may_run(&n->dev, 2 * pair, next))
 		return 0;
-	while (p->nwaiting && done < BUDGET) {
+	while (p->nwaiting && done < BUDGET && !q->paused && n->dev.running) {
 		q->kicked = deliver(n, pair, p->waiting[p->head]);
 		if (!q->kicked)
 			break;
@@ -390,14 +411,13 @@ static unsigned net_run(struct vdev *v, uint64_t *next)
 	unsigned pairs = min_of(vnet_ctrl_queue(n) / 2, n->cfg.pairs);
 
 	if (vdev_has(v, RISER_VIRTIO_NET_F_CTRL_VQ))
-		done += vnet_ctrl_run(n);
+		done += vnet_ctrl_run(n, next);
 	for (unsigned i = 0; i < pairs && v->running; i++)
-		if (tx_of(n, i)->ring.set.size)
-			done += run_tx(n, i, next);
+		done += run_tx(n, i, next);
 	if (n->q && !n->gone && v->running)
 		poll_port(n, next);
 	for (unsigned i = 0; i < pairs && v->running; i++)
-		done += run_rx(n, i);
+		done += run_rx(n, i, next);
 	return done;
 }
 
@@ -453,6 +473,13 @@ static void net_config_write(struct vdev *v, size_t off, const void *buf, size_t
 		memcpy(v->config + off, buf, len);
 }
 
+static enum vdev_queue_kind net_queue_kind(struct vdev *v, unsigned queue)
+{
+	if (queue == vnet_ctrl_queue(vnet_of(v)))
+		return VDEV_CTRL;
+	return queue & 1 ? VDEV_TX : VDEV_RX;
+}
+
 static void net_free(struct vdev *v)
 {
 	vnet_free(vnet_of(v));
@@ -465,6 +492,7 @@ static const struct vdev_type net_type = {
 	.reset = net_reset,
 	.start = net_start,
 	.config_write = net_config_write,
+	.queue_kind = net_queue_kind,
 	.free = net_free,
 };
 
@@ -522,6 +550,8 @@ int vnet_new(struct riser *r, const struct vnet_config *cfg, struct vdev_host *h
 		rc = cfg->port ? open_port(n, err)
 			       : riser_pool_new(r, NULL, VNET_WAITING * cfg->pairs + 64, BUFFER,
 						&n->pool, err);
+	if (!rc && cfg->fault)
+		rc = vdev_fault_parse(&n->dev, cfg->fault, err);
 	n->cfg.port = n->cfg.fault = NULL; /* pointed into the URI */
 	if (rc) {
 		vnet_free(n);

@@ -128,7 +128,7 @@ void vnet_free(struct vnet *n);
 void vnet_show_status(struct vnet *n);
 
 /* virtio_ctrl.c */
-unsigned vnet_ctrl_run(struct vnet *n);
+unsigned vnet_ctrl_run(struct vnet *n, uint64_t *next);
 /* Its number, which is behind all pairs that the driver knows of. */
 static inline unsigned vnet_ctrl_queue(const struct vnet *n)
 {

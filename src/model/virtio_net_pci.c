@@ -97,6 +97,20 @@ void model_virtio_needs_reset(struct pci_dev *d)
 	unlock(d);
 }
 
+int model_virtio_fault_add(struct pci_dev *d, const char *rules, struct riser_err *err)
+{
+	int rc = vdev_fault_parse(&vnet_lock(d)->dev, rules, err);
+
+	unlock(d);
+	return rc;
+}
+
+void model_virtio_fault_clear(struct pci_dev *d)
+{
+	vdev_fault_clear(&vnet_lock(d)->dev);
+	unlock(d);
+}
+
 void model_virtio_get_counters(struct pci_dev *d, struct model_virtio_counters *counters)
 {
 	*counters = vpci_of(model_lock(d))->v->counters;

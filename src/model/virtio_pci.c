@@ -70,12 +70,21 @@ static void host_config(struct vdev_host *h)
 	interrupt(p, p->v->nqueues, RISER_VIRTIO_ISR_CONFIG);
 }
 
+static void host_gone(struct vdev_host *h)
+{
+	struct vpci *p = container_of(h, struct vpci, host);
+
+	/* Pairs with the pump of a threaded model: nothing of the driver's is touched any more. */
+	store_release(&p->model.gone, true);
+}
+
 void vpci_host(struct vpci *p, struct model_front *f)
 {
 	p->front = f;
 	p->host.mem = (struct vring_mem){ .at = mem_at, .ctx = &f->iommu };
 	p->host.call = host_call;
 	p->host.config = host_config;
+	p->host.gone = host_gone;
 }
 
 static void add_cap(struct vpci *p, uint8_t type, uint32_t off, uint32_t len)
@@ -181,7 +190,7 @@ static struct vdev_queue *selected(struct vpci *p)
 static void write_status(struct vpci *p, uint8_t status)
 {
 	vdev_status(p->v, status);
-	if (!status)
+	if (!p->v->status)
 		forget(p);
 }
 
@@ -298,6 +307,7 @@ static uint32_t modern_features(struct vpci *p)
 static uint32_t read_common(struct vpci *p, size_t off)
 {
 	struct vdev *v = p->v;
+	uint64_t value;
 
 	switch (off) {
 	case COMMON(device_feature_select):
@@ -315,6 +325,8 @@ static uint32_t read_common(struct vpci *p, size_t off)
 	case COMMON(device_status):
 		return v->status;
 	case COMMON(config_generation):
+		v->generation =
+			(uint8_t)(v->generation + vdev_fault(v, VFAULT_GENERATION, 0, &value));
 		return v->generation;
 	case COMMON(queue_select):
 		return p->queue_select;
