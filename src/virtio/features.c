@@ -6,24 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define B(f) VIRTIO_BIT(RISER_VIRTIO_##f)
-
-#define COMMON(f, needs)                                                                           \
-	{                                                                                          \
-		RISER_VIRTIO_F_##f, needs, #f, 0                                                   \
-	}
-#define NET(f, needs)                                                                              \
-	{                                                                                          \
-		RISER_VIRTIO_NET_F_##f, needs, #f, 0                                               \
-	}
-#define BLK(f)                                                                                     \
-	{                                                                                          \
-		RISER_VIRTIO_BLK_F_##f, 0, #f, 0                                                   \
-	}
-#define END                                                                                        \
-	{                                                                                          \
-		0, 0, NULL, 0                                                                      \
-	}
+/* clang-format off */
+#define BIT(f)                 (RISER_VIRTIO_##f + 1)
+#define COMMON(f, needs)       { RISER_VIRTIO_F_##f, { needs }, { 0 }, #f }
+#define BLK(f)                 { RISER_VIRTIO_BLK_F_##f, { 0 }, { 0 }, #f }
+#define NET(f, needs)          { RISER_VIRTIO_NET_F_##f, { needs }, { 0 }, #f }
+#define NET_BOTH(f, a, b)      { RISER_VIRTIO_NET_F_##f, { a, b }, { 0 }, #f }
+#define NET_ANY(f, needs, a, b) { RISER_VIRTIO_NET_F_##f, { needs }, { a, b }, #f }
+/* clang-format on */
 
 /* What is above bit 31 does not exist for a driver of the legacy interface. */
 static const struct virtio_want common[] = {
@@ -32,68 +22,72 @@ static const struct virtio_want common[] = {
 	COMMON(INDIRECT_DESC, 0),
 	COMMON(EVENT_IDX, 0),
 	COMMON(VERSION_1, 0),
-	COMMON(ACCESS_PLATFORM, B(F_VERSION_1)),
-	COMMON(RING_PACKED, B(F_VERSION_1)),
-	COMMON(IN_ORDER, B(F_VERSION_1)),
-	COMMON(ORDER_PLATFORM, B(F_VERSION_1)),
-	COMMON(SR_IOV, B(F_VERSION_1)),
-	COMMON(NOTIFICATION_DATA, B(F_VERSION_1)),
-	COMMON(NOTIF_CONFIG_DATA, B(F_VERSION_1)),
-	COMMON(RING_RESET, B(F_VERSION_1)),
-	COMMON(ADMIN_VQ, B(F_VERSION_1)),
-	END,
+	COMMON(ACCESS_PLATFORM, BIT(F_VERSION_1)),
+	COMMON(RING_PACKED, BIT(F_VERSION_1)),
+	COMMON(IN_ORDER, BIT(F_VERSION_1)),
+	COMMON(ORDER_PLATFORM, BIT(F_VERSION_1)),
+	COMMON(SR_IOV, BIT(F_VERSION_1)),
+	COMMON(NOTIFICATION_DATA, BIT(F_VERSION_1)),
+	COMMON(NOTIF_CONFIG_DATA, BIT(F_VERSION_1)),
+	COMMON(RING_RESET, BIT(F_VERSION_1)),
+	COMMON(ADMIN_VQ, BIT(F_VERSION_1)),
+	{ 0 },
 };
 
 const struct virtio_want virtio_net_features[] = {
 	NET(CSUM, 0),
 	NET(GUEST_CSUM, 0),
-	NET(CTRL_GUEST_OFFLOADS, B(NET_F_CTRL_VQ)),
+	NET(CTRL_GUEST_OFFLOADS, BIT(NET_F_CTRL_VQ)),
 	NET(MTU, 0),
 	NET(MAC, 0),
-	NET(GSO, B(NET_F_CSUM)),
-	NET(GUEST_TSO4, B(NET_F_GUEST_CSUM)),
-	NET(GUEST_TSO6, B(NET_F_GUEST_CSUM)),
-	{ RISER_VIRTIO_NET_F_GUEST_ECN, 0, "GUEST_ECN", B(NET_F_GUEST_TSO4) | B(NET_F_GUEST_TSO6) },
-	NET(GUEST_UFO, B(NET_F_GUEST_CSUM)),
-	NET(HOST_TSO4, B(NET_F_CSUM)),
-	NET(HOST_TSO6, B(NET_F_CSUM)),
-	{ RISER_VIRTIO_NET_F_HOST_ECN, 0, "HOST_ECN", B(NET_F_HOST_TSO4) | B(NET_F_HOST_TSO6) },
-	NET(HOST_UFO, B(NET_F_CSUM)),
+	NET(GSO, BIT(NET_F_CSUM)),
+	NET(GUEST_TSO4, BIT(NET_F_GUEST_CSUM)),
+	NET(GUEST_TSO6, BIT(NET_F_GUEST_CSUM)),
+	NET_ANY(GUEST_ECN, 0, BIT(NET_F_GUEST_TSO4), BIT(NET_F_GUEST_TSO6)),
+	NET(GUEST_UFO, BIT(NET_F_GUEST_CSUM)),
+	NET(HOST_TSO4, BIT(NET_F_CSUM)),
+	NET(HOST_TSO6, BIT(NET_F_CSUM)),
+	NET_ANY(HOST_ECN, 0, BIT(NET_F_HOST_TSO4), BIT(NET_F_HOST_TSO6)),
+	NET(HOST_UFO, BIT(NET_F_CSUM)),
 	NET(MRG_RXBUF, 0),
 	NET(STATUS, 0),
 	NET(CTRL_VQ, 0),
-	NET(CTRL_RX, B(NET_F_CTRL_VQ)),
-	NET(CTRL_VLAN, B(NET_F_CTRL_VQ)),
-	NET(CTRL_RX_EXTRA, B(NET_F_CTRL_VQ)),
-	NET(GUEST_ANNOUNCE, B(NET_F_CTRL_VQ) | B(NET_F_STATUS)),
-	NET(MQ, B(NET_F_CTRL_VQ)),
-	NET(CTRL_MAC_ADDR, B(NET_F_CTRL_VQ)),
-	NET(DEVICE_STATS, B(NET_F_CTRL_VQ)),
-	{ RISER_VIRTIO_NET_F_HASH_TUNNEL, B(NET_F_CTRL_VQ), "HASH_TUNNEL",
-	  B(NET_F_RSS) | B(NET_F_HASH_REPORT) },
-	NET(VQ_NOTF_COAL, B(NET_F_CTRL_VQ)),
-	NET(NOTF_COAL, B(NET_F_CTRL_VQ)),
-	NET(GUEST_USO4, B(NET_F_GUEST_CSUM)),
-	NET(GUEST_USO6, B(NET_F_GUEST_CSUM)),
-	NET(HOST_USO, B(NET_F_CSUM)),
-	NET(HASH_REPORT, B(NET_F_CTRL_VQ) | B(F_VERSION_1)),
+	NET(CTRL_RX, BIT(NET_F_CTRL_VQ)),
+	NET(CTRL_VLAN, BIT(NET_F_CTRL_VQ)),
+	NET(CTRL_RX_EXTRA, BIT(NET_F_CTRL_VQ)),
+	NET_BOTH(GUEST_ANNOUNCE, BIT(NET_F_CTRL_VQ), BIT(NET_F_STATUS)),
+	NET(MQ, BIT(NET_F_CTRL_VQ)),
+	NET(CTRL_MAC_ADDR, BIT(NET_F_CTRL_VQ)),
+	NET(DEVICE_STATS, BIT(NET_F_CTRL_VQ)),
+	NET_ANY(HASH_TUNNEL, BIT(NET_F_CTRL_VQ), BIT(NET_F_RSS), BIT(NET_F_HASH_REPORT)),
+	NET(VQ_NOTF_COAL, BIT(NET_F_CTRL_VQ)),
+	NET(NOTF_COAL, BIT(NET_F_CTRL_VQ)),
+	NET(GUEST_USO4, BIT(NET_F_GUEST_CSUM)),
+	NET(GUEST_USO6, BIT(NET_F_GUEST_CSUM)),
+	NET(HOST_USO, BIT(NET_F_CSUM)),
+	NET_BOTH(HASH_REPORT, BIT(NET_F_CTRL_VQ), BIT(F_VERSION_1)),
 	NET(GUEST_HDRLEN, 0),
-	NET(RSS, B(NET_F_CTRL_VQ)),
-	{ RISER_VIRTIO_NET_F_RSC_EXT, 0, "RSC_EXT", B(NET_F_GUEST_TSO4) | B(NET_F_GUEST_TSO6) },
+	NET(RSS, BIT(NET_F_CTRL_VQ)),
+	NET_ANY(RSC_EXT, 0, BIT(NET_F_GUEST_TSO4), BIT(NET_F_GUEST_TSO6)),
 	NET(STANDBY, 0),
 	NET(SPEED_DUPLEX, 0),
-	END,
+	{ 0 },
 };
 
 const struct virtio_want virtio_blk_features[] = {
 	BLK(SIZE_MAX),     BLK(SEG_MAX),  BLK(GEOMETRY),     BLK(RO),    BLK(BLK_SIZE),
 	BLK(FLUSH),        BLK(TOPOLOGY), BLK(CONFIG_WCE),   BLK(MQ),    BLK(DISCARD),
-	BLK(WRITE_ZEROES), BLK(LIFETIME), BLK(SECURE_ERASE), BLK(ZONED), END,
+	BLK(WRITE_ZEROES), BLK(LIFETIME), BLK(SECURE_ERASE), BLK(ZONED), { 0 },
 };
+
+static uint64_t bits_of(const uint8_t list[2])
+{
+	return (list[0] ? VIRTIO_BIT(list[0] - 1) : 0) | (list[1] ? VIRTIO_BIT(list[1] - 1) : 0);
+}
 
 static const struct virtio_want *find(const struct virtio_want *wants, unsigned bit)
 {
-	for (; wants && wants->name; wants++)
+	for (; wants && *wants->name; wants++)
 		if (wants->bit == bit)
 			return wants;
 	return NULL;
@@ -106,7 +100,9 @@ static const struct virtio_want *row_of(const struct virtio_want *wants, unsigne
 
 static bool is_fit(const struct virtio_want *w, uint64_t features)
 {
-	return !(w->needs & ~features) && (!w->any || w->any & features);
+	uint64_t any = bits_of(w->any);
+
+	return !(bits_of(w->needs) & ~features) && (!any || any & features);
 }
 
 uint64_t virtio_close_needs(const struct virtio_want *wants, uint64_t features)
@@ -155,7 +151,7 @@ const char *virtio_feature_names(const struct virtio_want *wants, uint64_t bits,
 /* Why one that is offered, wanted and not withheld was left out: it lacks something. */
 static void say_needs(const struct virtio_dev *d, const struct virtio_want *w, char *why)
 {
-	uint64_t lack = w->needs & ~d->features, bits = lack ?: w->any;
+	uint64_t lack = bits_of(w->needs) & ~d->features, bits = lack ?: bits_of(w->any);
 	char names[RISER_VIRTIO_WHY_MAX / 2];
 	const char *state = !(bits & d->offered)  ? "not offered"
 			    : !(bits & d->wanted) ? "not wanted"

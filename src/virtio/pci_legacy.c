@@ -132,7 +132,7 @@ static int legacy_queue_start(struct virtio_dev *d, unsigned index, const struct
 	struct virtio_pci *p = virtio_pci_of(d);
 	int rc = 0;
 
-	if (index >= p->nqueues || !is_in_one_piece(l))
+	if (index >= p->nqueues || !d->agreed || !is_in_one_piece(l))
 		return -EINVAL;
 	pthread_mutex_lock(&p->lock);
 	pci_write16(p->pci, 0, REG(QUEUE_SELECT), (uint16_t)index);

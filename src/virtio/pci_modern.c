@@ -167,7 +167,7 @@ static int modern_queue_start(struct virtio_dev *d, unsigned index, const struct
 	struct modern *m = modern_of(d);
 	int rc;
 
-	if (index >= m->p.nqueues)
+	if (index >= m->p.nqueues || !d->agreed)
 		return -EINVAL;
 	pthread_mutex_lock(&m->p.lock);
 	set(m, COMMON(queue_select), 2, index);

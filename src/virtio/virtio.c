@@ -40,6 +40,7 @@ static int begin(struct virtio_dev *d, struct riser_err *err)
 		return err_set(err, rc, "%s: the device does not reset: its status never becomes 0",
 			       d->name);
 	d->features = d->wanted = d->withheld = 0;
+	d->agreed = false;
 	if (!rc)
 		store_release(&d->broken, NULL);
 	if (!rc)
@@ -117,13 +118,15 @@ int virtio_negotiate(struct virtio_dev *d, const struct virtio_want *wants, uint
 		return err_set(err, rc, "%s: features cannot be written: %s", d->name,
 			       strerror(-rc));
 	d->features = features;
-	/* Who has no VERSION_1 has no such bit either. */
-	if (!virtio_has(d, RISER_VIRTIO_F_VERSION_1))
-		return 0;
-	rc = add_status(d, S(FEATURES_OK));
+	/* Who has no VERSION_1 has no such status bit either. */
+	if (virtio_has(d, RISER_VIRTIO_F_VERSION_1))
+		rc = add_status(d, S(FEATURES_OK));
+	else
+		rc = S(FEATURES_OK);
 	if (rc < 0)
 		return err_set(err, rc, "%s: the device is gone", d->name);
-	if (rc & S(FEATURES_OK))
+	d->agreed = rc & S(FEATURES_OK);
+	if (d->agreed)
 		return 0;
 	d->features = 0;
 	add_status(d, S(FAILED));

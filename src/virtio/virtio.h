@@ -81,7 +81,7 @@ struct virtio_notify {
  * @queue_max: the most entries that queue @index may have, 32768 at the most; 0: there is no such
  *	queue
  * @queue_start: the queue is there from now on, and @notify is filled. -ENOSPC: it cannot have an
- *	event_fd, and can be started without
+ *	event_fd, and can be started without. -EINVAL: features were not agreed on before
  * @queue_stop: RING_RESET: this queue only, -EOPNOTSUPP without it
  * @notify: told by a call; @value as the specification builds it
  * @irq_config: signal this eventfd when the configuration changes, or the device's status does, see
@@ -125,6 +125,7 @@ struct virtio_transport {
  * @wants: of virtio_negotiate()
  * @wanted: likewise
  * @features: those that were accepted; valid from virtio_negotiate() on
+ * @agreed: the device took them; before that it has no queues
  * @broken: what the device did wrong, NULL while nothing; it does nothing more until a reset.
  *	Atomic
  * @epoch: atomic; counts how often a vhost-user backend went away and came back. A queue that was
@@ -143,6 +144,7 @@ struct virtio_dev {
 	uint64_t required, offered, withheld;
 	const struct virtio_want *wants;
 	uint64_t wanted, features;
+	bool agreed;
 	const char *broken;
 	uint32_t epoch;
 	int wake_fd;
@@ -181,15 +183,13 @@ int virtio_pci_open(struct riser *r, const struct uri *u, unsigned id, struct vi
 /**
  * struct virtio_want - one row of what a driver knows of a feature
  * @bit: the feature
- * @needs: others without which it may not be accepted (§5.1.3.1 and its like), as a mask
+ * @needs: others without which it may not be accepted (§5.1.3.1 and its like): their bits + 1
+ * @any: one of these is needed, where there are any
  * @name: as the specification has it, such as "MRG_RXBUF"
- * @any: one of these is needed, where it is not 0
  */
 struct virtio_want {
-	unsigned bit;
-	uint64_t needs;
-	const char *name;
-	uint64_t any;
+	uint8_t bit, needs[2], any[2];
+	char name[20];
 };
 
 /* The rows of every bit that the specification gives to these devices, for @wants below. */

@@ -100,6 +100,7 @@ TEST(the_modern_order)
 	SUB(open_ok("fake:"));
 	CHECK_STR(d->t->name, "virtio-pci modern");
 	CHECK_EQ(d->offered, fake.offered);
+	CHECK_EQ(start_queue(1, -1, &notify), -EINVAL); /* features come first */
 	SUB(agree(NET(MAC) | NET(STATUS) | NET(MQ)));
 	CHECK_EQ(d->features, NET(MAC) | NET(STATUS) | ANY(VERSION_1));
 	CHECK_EQ(fake.accepted, d->features);
@@ -140,6 +141,7 @@ TEST(the_legacy_order)
 	SUB(open_ok("fake:?transport=legacy"));
 	CHECK(d->t->legacy_rings);
 	CHECK_EQ(d->offered, NET(MAC) | NET(STATUS));
+	CHECK_EQ(start_queue(2, -1, &notify), -EINVAL);
 	SUB(agree(NET(MAC) | NET(STATUS) | ANY(RING_PACKED)));
 	CHECK_EQ(d->features, NET(MAC) | NET(STATUS));
 	CHECK_EQ(start_queue(2, -1, &notify), 0);
@@ -181,6 +183,9 @@ TEST(needs_are_closed_over)
 	CHECK_EQ(virtio_close_needs(w, all & ~NET(CTRL_VQ)),
 		 all & ~(NET(CTRL_VQ) | NET(MQ) | NET(GUEST_ANNOUNCE) | NET(RSS) |
 			 NET(HASH_TUNNEL)));
+	/* What comes later in the order of bits as well. */
+	CHECK_EQ(virtio_close_needs(w, NET(HASH_TUNNEL) | NET(HASH_REPORT) | NET(CTRL_VQ)),
+		 NET(CTRL_VQ));
 	/* What is of every device is known without the driver's rows. */
 	CHECK_EQ(virtio_close_needs(NULL, ANY(RING_PACKED) | ANY(EVENT_IDX)), ANY(EVENT_IDX));
 	CHECK_EQ(virtio_close_needs(virtio_blk_features, ANY(RING_PACKED) | ANY(VERSION_1)),
