@@ -63,6 +63,7 @@ static int try_open(const char *text)
 	rc = sysfs_open_on(root, r, &u, &d, &err);
 	if (!rc) {
 		d->name = NULL;
+		list_init(&d->link);
 		pci_close(d);
 	}
 	uri_free(&u);

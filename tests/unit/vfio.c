@@ -54,8 +54,10 @@ static int try_open(const char *uri, struct pci_dev **d)
 	if (rc)
 		return rc;
 	rc = vfio_open_on(&kernel, r, &u, d, &err);
-	if (!rc)
+	if (!rc) {
 		(*d)->name = uri_canonical(&u, NULL);
+		list_add(&r->functions, &(*d)->link); /* as pci_open() does */
+	}
 	uri_free(&u);
 	return rc;
 }
