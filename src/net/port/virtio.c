@@ -28,7 +28,7 @@ static cold
 unsigned map_pieces(const struct vqueue *v, const uint8_t *va, uint32_t len, struct virtq_sg *sg,
 		    unsigned max)
 {
-	const struct riser_dma_space *s = v->n->d->dma;
+	const struct riser_dma_space *s = v->reach.space;
 	uint64_t page = 1ull << s->page_shift;
 	unsigned n = 0;
 
@@ -53,21 +53,20 @@ unsigned map_pieces(const struct vqueue *v, const uint8_t *va, uint32_t len, str
 }
 
 /* The same where it is one piece, which it nearly always is. Return: false: it may be several. */
-static inline bool map_one(const struct vqueue *v, const struct riser_pool *pool, const uint8_t *va,
-			   uint32_t len, struct virtq_sg *sg)
+static inline bool map_one(const struct reach *reach, const struct riser_pool *pool,
+			   const uint8_t *va, uint32_t len, struct virtq_sg *sg)
 {
-	const struct riser_dma_space *s = v->n->d->dma;
 	uint64_t from = (uint64_t)(uintptr_t)va;
 
 	sg->len = len;
-	if (likely(pool == v->q.pool && v->plain)) {
-		sg->iova = from + v->delta;
+	if (pool == reach->plain) {
+		sg->iova = from + reach->delta;
 		return true;
 	}
-	if ((from ^ (from + len - 1)) >> s->page_shift)
+	if (unlikely((from ^ (from + len - 1)) >> reach->space->page_shift))
 		return false;
-	sg->iova = dma_translate(s, va);
-	return sg->iova != DMA_NONE;
+	sg->iova = dma_translate(reach->space, va);
+	return likely(sg->iova != DMA_NONE);
 }
 
 /*
@@ -89,7 +88,7 @@ int post(struct vqueue *v, struct riser_pkt *pkt)
 			pieces += map_pieces(v, pkt->data, room - v->hdr_len, sg + 1, SEGMENTS - 1);
 		if (pieces < 2)
 			return -EFAULT;
-	} else if (unlikely(!map_one(v, pkt->pool, pkt->data - v->hdr_len, room, sg))) {
+	} else if (unlikely(!map_one(&v->reach, pkt->pool, pkt->data - v->hdr_len, room, sg))) {
 		pieces = map_pieces(v, pkt->data - v->hdr_len, room, sg, SEGMENTS);
 		if (!pieces)
 			return -EFAULT;
@@ -97,19 +96,24 @@ int post(struct vqueue *v, struct riser_pkt *pkt)
 	return virtq_add(v->own.rx, sg, 0, pieces, pkt);
 }
 
-/* Buffers that take no looking at: one descriptor each, all as far from their IOVAs. */
-static unsigned post_plain(struct vqueue *v, unsigned n)
+/* Up to BURST buffers of one piece each. Return: how many; a next one may be in several pieces. */
+static unsigned post_burst(struct vqueue *v, unsigned n)
 {
+	struct riser_pool *pool = v->q.pool;
 	struct riser_pkt *pkts[BURST];
 	struct virtq_sg sg[BURST];
+	const struct reach reach = v->reach;
+	uint32_t hdr_len = v->hdr_len, len = pool->size + hdr_len;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		pkts[i] = pool_get(v->q.pool);
+		pkts[i] = pool_get(pool);
 		if (unlikely(!pkts[i]))
 			break;
-		sg[i].iova = (uintptr_t)pkts[i]->data - v->hdr_len + v->delta;
-		sg[i].len = v->q.pool->size + v->hdr_len;
+		if (likely(map_one(&reach, pool, pkts[i]->data - hdr_len, len, &sg[i])))
+			continue;
+		pool_put(pkts[i]);
+		break;
 	}
 	if (!i)
 		return 0;
@@ -119,30 +123,29 @@ static unsigned post_plain(struct vqueue *v, unsigned n)
 	return n;
 }
 
-static unsigned post_any(struct vqueue *v, unsigned n)
+static unsigned post_next(struct vqueue *v)
 {
-	struct riser_pkt *pkt;
-	unsigned i;
+	struct riser_pkt *pkt = pool_get(v->q.pool);
 
-	for (i = 0; i < n && (pkt = pool_get(v->q.pool)); i++) {
-		if (post(v, pkt)) {
-			pool_put(pkt);
-			break;
-		}
-	}
-	return i;
+	if (!pkt)
+		return 0;
+	if (!post(v, pkt))
+		return 1;
+	pool_put(pkt);
+	return 0;
 }
 
 static void refill(struct vqueue *v)
 {
-	bool plain = v->plain && (v->mrg || !v->n->header_apart);
-	unsigned before = v->posted, n, done;
+	bool apart = v->n->header_apart && !v->mrg;
+	unsigned before = v->posted, done = 1;
 
-	do {
-		n = min_of(v->post_max - v->posted, BURST);
-		done = plain ? post_plain(v, n) : post_any(v, n);
+	while (done && v->posted < v->post_max) {
+		done = apart ? 0 : post_burst(v, min_of(v->post_max - v->posted, BURST));
+		if (unlikely(!done))
+			done = post_next(v);
 		v->posted += done;
-	} while (done == n && v->posted < v->post_max);
+	}
 	if (v->posted != before)
 		virtq_kick(v->own.rx);
 }
@@ -238,26 +241,19 @@ struct riser_pkt *begin_gather(struct vqueue *v, struct riser_pkt *pkt, uint32_t
 	return gather(v, pkt, len);
 }
 
-/* A used buffer. Return: a packet that is complete, or NULL. */
-static inline struct riser_pkt *received(struct vqueue *v, struct riser_pkt *pkt, uint32_t len)
+/* A used buffer that is no plain packet by itself. Return: a packet that is complete, or NULL. */
+static cold
+struct riser_pkt *received(struct vqueue *v, struct riser_pkt *pkt, uint32_t len, uint16_t buffers)
 {
 	const uint8_t *at = pkt->data - v->hdr_len;
-	uint64_t offloads;
-	riser_le16 buffers;
 
-	if (unlikely(v->missing))
+	if (v->missing)
 		return gather(v, pkt, len);
-	if (unlikely(len < v->hdr_len + ETH_HEADER))
+	if (len < v->hdr_len + ETH_HEADER || !read_header(v, pkt, at))
 		return dropped(v, pkt);
 	len -= v->hdr_len;
-	memcpy(&offloads, at, sizeof(offloads));
-	memcpy(&buffers, at + offsetof(struct riser_virtio_net_hdr, num_buffers), sizeof(buffers));
-	/* Flags and type are the first two bytes; a hash lies behind what was loaded. */
-	if (unlikely(offloads & to_le64(0xffff).raw || v->hdr_len == HDR_MAX))
-		if (!read_header(v, pkt, at))
-			return dropped(v, pkt);
-	if (unlikely(v->mrg && le16(buffers) != 1))
-		return begin_gather(v, pkt, len, le16(buffers));
+	if (v->mrg && buffers != 1)
+		return begin_gather(v, pkt, len, buffers);
 	pkt->len = pkt->total = len;
 	return pkt;
 }
@@ -356,15 +352,29 @@ void disarm(struct vqueue *v)
 /* What a burst of used buffers makes of packets. Return: how many, at the front of @pkts. */
 static unsigned receive(struct vqueue *v, struct riser_pkt **pkts, const uint32_t *lens, unsigned n)
 {
+	uint32_t hdr_len = v->hdr_len, least = hdr_len + ETH_HEADER;
+	/* A plain packet has no flags and no type, and is alone in its buffer. */
+	bool plain = hdr_len != HDR_MAX, mrg = v->mrg;
 	uint64_t bytes = 0;
 	unsigned got = 0;
 
 	v->posted -= n;
 	for (unsigned i = 0; i < n; i++) {
-		struct riser_pkt *pkt = received(v, pkts[i], lens[i]);
+		struct riser_pkt *pkt = pkts[i];
+		const uint8_t *at = pkt->data - hdr_len;
+		uint16_t offloads;
+		riser_le16 buffers;
 
-		if (unlikely(!pkt))
-			continue;
+		memcpy(&offloads, at, sizeof(offloads));
+		memcpy(&buffers, at + RISER_VIRTIO_NET_HDR_LEGACY, sizeof(buffers));
+		if (likely(plain && !offloads && !v->missing && lens[i] >= least &&
+			   (!mrg || le16(buffers) == 1))) {
+			pkt->len = pkt->total = lens[i] - hdr_len;
+		} else {
+			pkt = received(v, pkt, lens[i], le16(buffers));
+			if (!pkt)
+				continue;
+		}
 		bytes += pkt->total;
 		pkts[got++] = pkt;
 	}
@@ -388,7 +398,7 @@ static int virtio_rx(struct riser_port_queue *q, struct riser_pkt **pkts, unsign
 	do {
 		used = virtq_take_burst(v->own.rx, (void **)pkts, lens, n);
 		got = receive(v, pkts, lens, used);
-		if (unlikely(want_refill(v)))
+		if (want_refill(v))
 			refill(v);
 	} while (unlikely(used && !got)); /* parts of packets, or what was worth nothing */
 	if (unlikely(!got && load_relaxed(&v->n->d->broken)))
@@ -568,28 +578,36 @@ int send_slowly(struct vqueue *v, struct riser_pkt *pkt)
 	return virtq_add(v->own.tx, sg, n, 0, pkt);
 }
 
-/* One piece, no offloads, and the device reaches it: write the header and say where it lies. */
-static inline bool prepare(const struct vqueue *v, struct riser_pkt *pkt, struct virtq_sg *sg)
+/* One piece, no offloads, and room for a header? */
+static inline bool is_easy(const struct riser_pkt *pkt)
 {
-	if (unlikely(pkt->next || pkt->flags & RISER_PKT_HDR || pkt->len < ETH_HEADER ||
-		     !has_headroom(pkt)))
-		return false;
-	if (unlikely(!map_one(v, pkt->pool, pkt->data - v->hdr_len, pkt->len + v->hdr_len, sg)))
-		return false;
-	/* All zeroes, whatever the header's length is. */
-	memset(pkt->data - HDR_MAX, 0, HDR_MAX);
-	return true;
+	return likely(!pkt->next && !(pkt->flags & RISER_PKT_HDR) && pkt->len >= ETH_HEADER &&
+		      has_headroom(pkt));
 }
 
 /* As many of the first packets as are easy and have room. Return: how many were sent. */
 static unsigned send_run(struct vqueue *v, struct riser_pkt **pkts, unsigned n, uint64_t *bytes)
 {
+	const struct reach reach = v->reach;
+	uint32_t hdr_len = v->hdr_len;
 	struct virtq_sg sg[BURST];
+	uint64_t sum = 0;
 	unsigned i;
 
 	n = v->n->header_apart ? 0 : min_of(min_of(n, BURST), virtq_room(v->own.tx));
-	for (i = 0; i < n && prepare(v, pkts[i], &sg[i]); i++)
-		*bytes += pkts[i]->len;
+	for (i = 0; i < n; i++) {
+		struct riser_pkt *pkt = pkts[i];
+		uint8_t *data = pkt->data;
+		uint32_t len = pkt->len;
+
+		if (!is_easy(pkt) ||
+		    !map_one(&reach, pkt->pool, data - hdr_len, len + hdr_len, &sg[i]))
+			break;
+		/* All zeroes, whatever the header's length is. */
+		memset(data - HDR_MAX, 0, HDR_MAX);
+		sum += len;
+	}
+	*bytes += sum;
 	return i ? virtq_add_burst(v->own.tx, sg, (void *const *)pkts, i, false) : 0;
 }
 

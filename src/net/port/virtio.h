@@ -16,11 +16,22 @@ struct vport {
 };
 
 /**
+ * struct reach - where the device sees memory
+ * @space: all of it
+ * @plain: the receive pool, if all of its memory is equally far from its IOVAs; else NULL
+ * @delta: so far
+ */
+struct reach {
+	const struct riser_dma_space *space;
+	const struct riser_pool *plain;
+	uint64_t delta;
+};
+
+/**
  * struct vqueue - a pair of virtqueues
  * @own: what the device knows, while @gen is theirs
  * @gen: of the pair; see virtio/net.h
- * @delta: IOVA - VA throughout the memory of the receive pool, where @plain
- * @plain: it is one number
+ * @reach: what the device reaches, and where
  * @refill_at: free descriptors that are worth a refill
  * @post_max: buffers that the device may have, so that the pool is not empty
  * @posted: that it has
@@ -37,8 +48,8 @@ struct vqueue {
 	struct virtio_net *n;
 	const uint32_t *gen;
 	struct virtio_net_queues own;
-	uint64_t delta;
-	bool plain, mrg, bad;
+	struct reach reach;
+	bool mrg, bad;
 	unsigned hdr_len, refill_at, post_max, posted, tx_max;
 	unsigned missing;
 	struct riser_pkt *head, *tail;

@@ -11,16 +11,17 @@
 #include <string.h>
 
 /* Is all of a pool's memory as far from its IOVAs? */
-static void look_at_pool(struct vqueue *v, const struct riser_pool *pool)
+static void look_at_pool(struct reach *reach, const struct riser_pool *pool)
 {
-	const struct riser_dma_space *s = v->n->d->dma;
+	const struct riser_dma_space *s = reach->space;
 	const uint8_t *va = pool->mem;
 	uint64_t first = dma_translate(s, va), page = 1ull << s->page_shift;
+	bool plain = first != DMA_NONE;
 
-	v->plain = first != DMA_NONE;
-	v->delta = first - (uintptr_t)va;
-	for (size_t off = 0; v->plain && off < pool->mem_len; off += page)
-		v->plain = dma_translate(s, va + off) == first + off;
+	for (size_t off = 0; plain && off < pool->mem_len; off += page)
+		plain = dma_translate(s, va + off) == first + off;
+	reach->delta = first - (uintptr_t)va;
+	reach->plain = plain ? pool : NULL;
 }
 
 int vport_queue_open(struct riser_port *p, unsigned index, struct riser_exec *x,
@@ -39,8 +40,9 @@ int vport_queue_open(struct riser_port *p, unsigned index, struct riser_exec *x,
 	v->q.index = index;
 	v->q.tells = RISER_WATCH_IN;
 	v->q.watch.fd = n->pairs[index].event_fd;
+	v->reach.space = n->d->dma;
 	if (pool)
-		look_at_pool(v, pool);
+		look_at_pool(&v->reach, pool);
 	rc = virtio_net_take(n, index, &v->own);
 	if (rc) {
 		free(v);
