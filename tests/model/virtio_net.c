@@ -112,6 +112,8 @@ static void card_uri(const struct card *c, const char *more, char uri[512])
 			 "qtest:spawn?device=%s%s&netdev=dgram,local.type=unix,local.path=%s,"
 			 "remote.type=unix,remote.path=%s",
 			 c->device, more, there, here);
+	else if (strstr(more, "loop=on"))
+		snprintf(uri, 512, "model:virtio-net?%s%s", c->device, more);
 	else
 		snprintf(uri, 512, "model:virtio-net?%s%s&port=[dgram:%s?remote=%s]", c->device,
 			 more, there, here);
@@ -130,7 +132,8 @@ static void begin_opts(const struct card *c, const char *more, const struct rise
 	if (riser_port_open(r, uri, opts, &port, &err))
 		FAIL("%s: %s", uri, err.text);
 	strcpy(at.sun_path, there);
-	CHECK_EQ(connect(sock, (struct sockaddr *)&at, sizeof(at)), 0);
+	if (!strstr(more, "loop=on"))
+		CHECK_EQ(connect(sock, (struct sockaddr *)&at, sizeof(at)), 0);
 	CHECK_EQ(riser_pool_new(r, port, BUFFERS, SIZE, &pool, &err), 0);
 	if (riser_port_queue_open(port, 0, x, pool, &q, &err))
 		FAIL("%s", err.text);
@@ -429,6 +432,368 @@ TEST(resize)
 	SUB(end());
 }
 
+static const uint8_t some_mac[6] = { 0x02, 0x11, 0x22, 0x33, 0x44, 0x55 };
+static const uint8_t other_mac[6] = { 0x02, 0x66, 0x77, 0x88, 0x99, 0xaa };
+static const uint8_t group_mac[6] = { 0x33, 0x33, 0, 0, 0, 0x42 };
+
+/* Does a frame to @mac arrive? One to everybody follows it, and that one does. */
+static bool arrives(const uint8_t mac[6], int vlan)
+{
+	uint8_t frame[64];
+	struct riser_pkt *pkt;
+	bool came = false;
+
+	fill(frame, sizeof(frame), 3);
+	memcpy(frame, mac, 6);
+	if (vlan >= 0) {
+		frame[12] = 0x81;
+		frame[13] = 0;
+		frame[14] = (uint8_t)(vlan >> 8);
+		frame[15] = (uint8_t)vlan;
+	}
+	if (send(sock, frame, sizeof(frame), 0) != sizeof(frame))
+		return false;
+	send_frame(5);
+	while ((pkt = receive_one())) {
+		bool last = same(pkt, 5);
+
+		came |= !last && pkt->total == sizeof(frame) && !memcmp(pkt->data, frame, 6);
+		riser_pkt_put(pkt);
+		if (last)
+			return came;
+	}
+	return false;
+}
+
+static void check_mac(const uint8_t mac[6])
+{
+	struct riser_port_info info = { .size = sizeof(info) };
+
+	riser_port_get_info(port, &info);
+	CHECK(!memcmp(info.mac, mac, 6));
+}
+
+/* What was set holds, also behind a reset. */
+static void check_filters(void)
+{
+	SUB(check_mac(some_mac));
+	CHECK(arrives(some_mac, -1));
+	CHECK(!arrives(other_mac, -1));
+	CHECK(arrives(group_mac, -1));
+	CHECK(!arrives((const uint8_t[6]){ 0x33, 0x33, 0, 0, 0, 0x43 }, -1));
+	CHECK(arrives(some_mac, 7));
+	CHECK(!arrives(some_mac, 8));
+}
+
+#define SET(call)                                                                                  \
+	do {                                                                                       \
+		if (call)                                                                          \
+			FAIL("%s", err.text);                                                      \
+	} while (0)
+
+static const struct card *control_card(void)
+{
+	static const struct card model = { "with a control queue",
+					   "features=%2BCTRL_VQ,%2BCTRL_RX,%2BCTRL_RX_EXTRA,"
+					   "%2BCTRL_VLAN,%2BCTRL_MAC_ADDR,%2BGUEST_ANNOUNCE",
+					   0, 0, 12 };
+
+	return on_qemu() ? qemu_cards : &model;
+}
+
+TEST(filters)
+{
+	const uint8_t multicast[1][6] = { { 0x33, 0x33, 0, 0, 0, 0x42 } };
+
+	SUB(begin(control_card(), ""));
+	SET(riser_port_set_rx_mode(port, 0, &err));
+	SET(riser_port_set_mac(port, some_mac, &err));
+	SET(riser_port_set_filter(port, multicast, 1, &err));
+	SET(riser_port_set_vlan(port, 7, true, &err));
+	SET(riser_port_set_vlan(port, 8, true, &err));
+	SET(riser_port_set_vlan(port, 8, false, &err));
+	SUB(check_filters());
+	SET(riser_port_reset(port, &err));
+	SUB(check_filters());
+	SET(riser_port_set_rx_mode(port, RISER_PORT_PROMISC, &err));
+	CHECK(arrives(other_mac, -1));
+	SET(riser_port_set_rx_mode(port, RISER_PORT_NOUNI | RISER_PORT_ALLMULTI, &err));
+	CHECK(!arrives(some_mac, -1));
+	CHECK(arrives((const uint8_t[6]){ 0x33, 0x33, 0, 0, 0, 0x43 }, -1));
+	/* What makes no sense, and what the card has not. */
+	CHECK_EQ(riser_port_set_mac(port, group_mac, &err), -EINVAL);
+	CHECK_EQ(riser_port_set_rx_mode(port, 64, &err), -EINVAL);
+	CHECK_EQ(riser_port_set_vlan(port, 4095, true, &err), -EINVAL);
+	CHECK_EQ(riser_port_set_coalesce(
+			 port,
+			 &(struct riser_port_coalesce){ sizeof(struct riser_port_coalesce), -1 },
+			 &err),
+		 -EOPNOTSUPP);
+	CHECK_HAS(err.text, "NOTF_COAL");
+	SUB(end());
+}
+
+TEST(no_control_queue)
+{
+	SUB(begin(cards(), on_qemu() ? ",ctrl_vq=off" : "&features=-CTRL_VQ"));
+	CHECK_EQ(riser_port_set_rx_mode(port, 0, &err), -EOPNOTSUPP);
+	CHECK_HAS(err.text, "CTRL_RX");
+	SUB(transmit(0, 3));
+	SUB(end());
+}
+
+#define QUEUES 4
+
+static struct riser_port_queue *all[QUEUES];
+static struct riser_pool *pools[QUEUES];
+
+static void open_others(void)
+{
+	all[0] = q;
+	pools[0] = pool;
+	for (unsigned i = 1; i < QUEUES; i++) {
+		CHECK_EQ(riser_pool_new(r, port, BUFFERS, SIZE, &pools[i], &err), 0);
+		SET(riser_port_queue_open(port, i, x, pools[i], &all[i], &err));
+		CHECK_EQ(card_of()->spread, i + 1);
+	}
+}
+
+static void close_others(void)
+{
+	for (unsigned i = QUEUES; --i;) {
+		riser_port_queue_close(all[i]);
+		CHECK_EQ(card_of()->spread, i);
+		CHECK_EQ(pools[i]->nfree, BUFFERS);
+		riser_pool_free(pools[i]);
+	}
+}
+
+/* A TCP segment of a flow; one flow is that of a published example of the hash. */
+static void send_flow(uint16_t port_number)
+{
+	uint8_t f[64] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 0x08, 0x00, 0x45, 0
+	};
+
+	f[17] = 40;
+	f[22] = 64;
+	f[23] = 6;
+	memcpy(f + 26, (const uint8_t[]){ 66, 9, 149, 187, 161, 142, 100, 80 }, 8);
+	f[34] = (uint8_t)(port_number >> 8);
+	f[35] = (uint8_t)port_number;
+	f[36] = 1766 >> 8;
+	f[37] = (uint8_t)1766;
+	f[46] = 0x50;
+	CHECK_EQ(send(sock, f, sizeof(f), 0), sizeof(f));
+}
+
+/* Return: the queue that it came by, its hash in *@hash; -1: none. */
+static int receive_any(uint32_t *hash, uint16_t *type)
+{
+	struct riser_pkt *pkt;
+
+	for (unsigned t = 0; t < PATIENCE; t++) {
+		for (unsigned i = 0; i < QUEUES; i++) {
+			if (riser_port_rx(all[i], &pkt, 1) != 1)
+				continue;
+			*hash = pkt->flags & RISER_PKT_HASH ? pkt->hash : 0;
+			*type = pkt->hash_type;
+			riser_pkt_put(pkt);
+			return (int)i;
+		}
+		usleep(t < 100 ? 10 : 1000);
+	}
+	return -1;
+}
+
+static const uint8_t key[40] = { 0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67,
+				 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
+				 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30,
+				 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa };
+
+/* The hash's low bits choose a queue out of the table, and the hash comes with the packet. */
+static void check_spread(const uint16_t table[8])
+{
+	unsigned came[QUEUES] = { 0 };
+	uint32_t hash;
+	uint16_t type;
+
+	for (uint16_t i = 0; i < 64; i++) {
+		int by;
+
+		SUB(send_flow((uint16_t)(2794 + i)));
+		by = receive_any(&hash, &type);
+		CHECK(by >= 0);
+		came[by]++;
+		if (!i)
+			CHECK_EQ(hash, 0x51ccc178);
+		CHECK_EQ(type, 2);
+		CHECK_EQ(by, table[hash & 7]);
+	}
+	CHECK(came[0] && came[1] && came[2] && came[3]);
+}
+
+/* Several queues: hashes spread what comes, and say so; each queue sends. */
+TEST(queues)
+{
+	static const struct card c = { "with four queues",
+				       "features=%2BCTRL_VQ,%2BMQ,%2BRSS,%2BHASH_REPORT,"
+				       "%2BNOTF_COAL,%2BVQ_NOTF_COAL&pairs=4",
+				       0, 0, 20 };
+	const struct riser_port_opts opts = { .size = sizeof(opts),
+					      .queues = QUEUES,
+					      .offloads = RISER_PORT_RX_HASH };
+	const uint16_t table[8] = { 0, 1, 2, 3, 3, 2, 1, 0 };
+	struct riser_port_hash hash = { .size = sizeof(hash),
+					.types = RISER_PORT_HASH_IPV4 | RISER_PORT_HASH_TCP4,
+					.key = key,
+					.key_len = sizeof(key),
+					.queues = table,
+					.entries = 8 };
+	struct riser_port_coalesce coal = {
+		.size = sizeof(coal), .queue = 2, .packets = 8, .usecs = 50
+	};
+
+	if (on_qemu())
+		SKIP("QEMU's datagram netdev has one queue");
+	SUB(begin_opts(&c, "", &opts));
+	CHECK_EQ(port->info.queues, QUEUES);
+	SUB(open_others());
+	SET(riser_port_set_hash(port, &hash, &err));
+	SUB(check_spread(table));
+	SET(riser_port_reset(port, &err));
+	SUB(check_spread(table));
+	for (unsigned i = 0; i < QUEUES; i++) {
+		q = all[i];
+		pool = pools[i];
+		SUB(transmit(i * 10, 40));
+	}
+	q = all[0];
+	pool = pools[0];
+	SET(riser_port_set_coalesce(port, &coal, &err));
+	coal.queue = -1;
+	coal.transmit = true;
+	SET(riser_port_set_coalesce(port, &coal, &err));
+	hash.entries = 3;
+	CHECK_EQ(riser_port_set_hash(port, &hash, &err), -EINVAL);
+	hash.entries = 8;
+	hash.types = 1u << 31;
+	CHECK_EQ(riser_port_set_hash(port, &hash, &err), -EOPNOTSUPP);
+	SUB(close_others());
+	SUB(end());
+}
+
+/* A TCP segment that is too large by far, in as many pieces as it takes. */
+static struct riser_pkt *large(uint32_t payload)
+{
+	static const uint8_t head[54] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0,  0,    0,
+					  9,    0x08, 0x00, 0x45, 0,    0,    0, 0, 0,  0x40, 0,
+					  64,   6,    0,    0,    10,   0,    0, 1, 10, 0,    0,
+					  2,    0x1f, 0x90, 0,    80,   0,    0, 0, 1,  0,    0,
+					  0,    0,    0x50, 0x10, 0xff, 0xff, 0, 0, 0,  0 };
+	struct riser_pkt *pkt = riser_pkt_get(pool), *last = pkt;
+
+	memcpy(pkt->data, head, sizeof(head));
+	pkt->data[16] = (uint8_t)((payload + 40) >> 8);
+	pkt->data[17] = (uint8_t)(payload + 40);
+	pkt->len = sizeof(head);
+	pkt->total = sizeof(head) + payload;
+	for (uint32_t i = 0; i < payload; i++) {
+		if (last->len == 2000) {
+			last->next = riser_pkt_get(pool);
+			last = last->next;
+		}
+		last->data[last->len++] = (uint8_t)(i * 3);
+	}
+	pkt->flags = RISER_PKT_HDR;
+	pkt->hdr = (struct riser_virtio_net_hdr){ .flags = RISER_VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						  .gso_type = RISER_VIRTIO_NET_GSO_TCPV4,
+						  .gso_size = to_le16(1448),
+						  .csum_start = to_le16(34),
+						  .csum_offset = to_le16(16),
+						  .hdr_len = to_le16(9999) };
+	return pkt;
+}
+
+static bool is_large(const struct riser_pkt *pkt, uint32_t payload)
+{
+	uint32_t i = 0, skip = 54;
+
+	if (pkt->total != payload + 54)
+		return false;
+	for (; pkt; pkt = pkt->next, skip = 0)
+		for (uint32_t at = skip; at < pkt->len; at++)
+			if (pkt->data[at] != (uint8_t)(i++ * 3))
+				return false;
+	return i == payload;
+}
+
+/* Large packets out and in again: offloads stand in the header, and the length is the packet's. */
+TEST(offloads)
+{
+	static const char *const kinds[] = { "function=modern",
+					     "function=modern&features=%2BPACKED",
+					     "function=legacy" };
+	const struct riser_port_opts opts = { .size = sizeof(opts),
+					      .offloads =
+						      RISER_PORT_RX_CSUM | RISER_PORT_RX_LARGE };
+
+	if (on_qemu())
+		SKIP("QEMU's datagram netdev has no offloads");
+	for (size_t k = 0; k < array_len(kinds); k++) {
+		const struct card c = { kinds[k], kinds[k], 0, 0, 12 };
+		struct riser_pkt *pkt;
+
+		SUB(begin_opts(&c, "&loop=on", &opts));
+		CHECK(port->info.offloads & RISER_PORT_TSO4);
+		CHECK(port->info.offloads & RISER_PORT_RX_LARGE);
+		for (uint32_t payload = 1; payload < 60000; payload += 5711) {
+			pkt = large(payload);
+			CHECK_EQ(riser_port_tx(q, &pkt, 1), 1);
+			pkt = receive_one();
+			CHECK(pkt);
+			CHECK(is_large(pkt, payload));
+			CHECK(pkt->flags & RISER_PKT_HDR);
+			CHECK_EQ(pkt->hdr.gso_type, RISER_VIRTIO_NET_GSO_TCPV4);
+			CHECK_EQ(le16(pkt->hdr.gso_size), 1448);
+			CHECK_EQ(le16(pkt->hdr.csum_start), 34);
+			CHECK_EQ(le16(pkt->hdr.hdr_len), 54);
+			riser_pkt_put(pkt);
+		}
+		/* A header that is not true is not sent. */
+		pkt = large(3000);
+		pkt->hdr.csum_start = to_le16(4000);
+		CHECK_EQ(riser_port_tx(q, &pkt, 1), 1);
+		CHECK_EQ(riser_port_rx(q, &pkt, 1), 0);
+		SUB(end());
+	}
+}
+
+/* The same where the other end has no idea of offloads: it gets frames that fit. */
+TEST(segmented)
+{
+	uint8_t frame[2048];
+	uint32_t payload = 10000, got = 0;
+	struct riser_pkt *pkt;
+
+	SUB(begin(cards(), ""));
+	pkt = large(payload);
+	CHECK_EQ(riser_port_tx(q, &pkt, 1), 1);
+	while (got < payload) {
+		struct pollfd p = { .fd = sock, .events = POLLIN };
+		ssize_t len;
+
+		for (unsigned i = 0; i < PATIENCE && poll(&p, 1, 1) == 0; i++)
+			riser_port_rx(q, &pkt, 0);
+		len = recv(sock, frame, sizeof(frame), MSG_DONTWAIT);
+		CHECK(len > 54 && len <= 54 + 1448);
+		for (ssize_t i = 54; i < len; i++, got++)
+			CHECK_EQ(frame[i], (uint8_t)(got * 3));
+	}
+	CHECK_EQ(got, payload);
+	SUB(end());
+}
+
 static unsigned called;
 
 static void ready(void *ctx)
@@ -462,4 +827,5 @@ TEST(sleeps)
 }
 
 TEST_MAIN(CASE(byte_exact), CASE(segments), CASE(foreign_memory), CASE(reset), CASE(resize),
-	  CASE(sleeps))
+	  CASE(sleeps), CASE(filters), CASE(no_control_queue), CASE(queues), CASE(offloads),
+	  CASE(segmented))
