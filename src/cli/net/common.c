@@ -25,8 +25,7 @@ static const struct word offload_words[] = {
 	{ RISER_PORT_RX_LARGE, "rx-large" }
 };
 
-int net_open(struct cli *c, struct net_port *n, const char *uri, uint32_t offloads,
-	     struct riser_pool *pool)
+static int open_port(struct cli *c, struct net_port *n, const char *uri, uint32_t offloads)
 {
 	struct riser_port_opts opts = { .size = sizeof(opts), .offloads = offloads };
 	int rc = cli_context(c);
@@ -39,11 +38,77 @@ int net_open(struct cli *c, struct net_port *n, const char *uri, uint32_t offloa
 		return cli_fail_err(c, rc);
 	n->info.size = sizeof(n->info);
 	riser_port_get_info(n->p, &n->info);
-	if (!pool)
+	return 0;
+}
+
+static int open_queue(struct cli *c, struct net_port *n, bool own, struct riser_pool *receive)
+{
+	int rc = 0;
+
+	if (own)
 		rc = riser_pool_new(c->r, n->p, BUFFERS, n->info.mtu + ETHERNET, &n->pool, &c->err);
 	if (!rc)
-		rc = riser_port_queue_open(n->p, 0, c->x, pool ? pool : n->pool, &n->q, &c->err);
+		rc = riser_port_queue_open(n->p, 0, c->x, receive ? receive : n->pool, &n->q,
+					   &c->err);
 	return rc ? cli_fail_err(c, rc) : 0;
+}
+
+int net_open(struct cli *c, struct net_port *n, const char *uri, uint32_t offloads,
+	     struct riser_pool *pool)
+{
+	int rc = open_port(c, n, uri, offloads);
+
+	return rc ? rc : open_queue(c, n, !pool, pool);
+}
+
+int net_open_sender(struct cli *c, struct net_port *n, const char *uri)
+{
+	int rc = open_port(c, n, uri, 0);
+
+	if (rc)
+		return rc;
+	rc = riser_port_queue_open(n->p, 0, c->x, NULL, &n->q, &c->err);
+	if (!rc)
+		rc = riser_pool_new(c->r, n->p, BUFFERS, n->info.mtu + ETHERNET, &n->pool, &c->err);
+	return rc ? cli_fail_err(c, rc) : 0;
+}
+
+/* Are all of its buffers there? */
+static bool is_whole(struct riser_pool *pool)
+{
+	struct riser_pkt *all = NULL, *pkt;
+	unsigned n = 0;
+
+	for (; (pkt = riser_pkt_get(pool)); n++) {
+		pkt->next = all;
+		all = pkt;
+	}
+	if (all)
+		riser_pkt_put(all);
+	return n == BUFFERS;
+}
+
+bool net_drain(struct cli *c, struct net_port *n, uint64_t timeout_ns)
+{
+	uint64_t until = riser_now(c->r) + timeout_ns;
+
+	while (!is_whole(n->pool)) {
+		if (riser_now(c->r) >= until)
+			return false;
+		riser_port_tx(n->q, NULL, 0);
+		riser_exec_wait(c->x, NS_PER_MS);
+	}
+	return true;
+}
+
+int net_pcap_uri(struct cli *c, const char *prefix, const char *path, char *uri, size_t len)
+{
+	size_t at = (size_t)snprintf(uri, len, "%s", prefix);
+
+	for (; *path && at + 4 < len; path++)
+		at += (size_t)snprintf(uri + at, len - at, strchr("%?&[]", *path) ? "%%%02x" : "%c",
+				       (unsigned char)*path);
+	return *path ? cli_fail(c, CLI_USAGE, "a file's name of more than %zu bytes", len) : 0;
 }
 
 void net_close_queue(struct net_port *n)

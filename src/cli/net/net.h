@@ -30,6 +30,14 @@ struct net_port {
  */
 int net_open(struct cli *c, struct net_port *n, const char *uri, uint32_t offloads,
 	     struct riser_pool *pool);
+/* Likewise, for sending alone: nothing is received, and all of n->pool is for packets to send. */
+int net_open_sender(struct cli *c, struct net_port *n, const char *uri);
+/* Wait until all that was sent from n->pool is back. Return: false: not within @timeout_ns. */
+bool net_drain(struct cli *c, struct net_port *n, uint64_t timeout_ns);
+
+/* @prefix and a file's name, escaped. Return: 0 or an exit code. */
+int net_pcap_uri(struct cli *c, const char *prefix, const char *path, char *uri, size_t len);
+
 /* @n is zeroed or was opened. Close all queues before all that others received into. */
 void net_close_queue(struct net_port *n);
 void net_close(struct net_port *n);
