@@ -32,7 +32,7 @@ struct vdev;
  * @mem: the driver's memory
  * @call: the driver wants to be told that @queue has used something
  * @config: ... that the configuration changed
- * @gone: as if it was pulled out: nothing of it answers any more
+ * @gone: as if it was pulled out: nothing of it answers any more; NULL: it only stands still
  */
 struct vdev_host {
 	struct vring_mem mem;

@@ -152,7 +152,8 @@ bool vdev_fault_used(struct vdev *v, unsigned queue, struct vdev_used *u)
 			break;
 		default:
 			v->running = false;
-			v->host->gone(v->host);
+			if (v->host->gone)
+				v->host->gone(v->host);
 			return false;
 		}
 	}

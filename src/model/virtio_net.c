@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The riser authors */
 #include "model/virtio_net.h"
 #include "base/err.h"
+#include "net/offload.h"
 #include "net/port.h"
 #include <errno.h>
 #include <limits.h>
@@ -53,6 +54,65 @@ static void steer(struct vnet *n, struct riser_pkt *pkt)
 		return;
 	}
 	p->waiting[(p->head + p->nwaiting++) % VNET_WAITING] = pkt;
+}
+
+/* The GUEST_… features without which a driver may not be given such a packet (§5.1.6.4). */
+static uint64_t guest_needs(const struct riser_virtio_net_hdr *h)
+{
+	uint64_t need = 0;
+
+	if (h->flags & RISER_VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		need |= 1ull << RISER_VIRTIO_NET_F_GUEST_CSUM;
+	if (h->gso_type & RISER_VIRTIO_NET_GSO_ECN)
+		need |= 1ull << RISER_VIRTIO_NET_F_GUEST_ECN;
+	switch (h->gso_type & ~RISER_VIRTIO_NET_GSO_ECN) {
+	case RISER_VIRTIO_NET_GSO_NONE:
+		return need;
+	case RISER_VIRTIO_NET_GSO_TCPV4:
+		return need | 1ull << RISER_VIRTIO_NET_F_GUEST_TSO4;
+	case RISER_VIRTIO_NET_GSO_TCPV6:
+		return need | 1ull << RISER_VIRTIO_NET_F_GUEST_TSO6;
+	case RISER_VIRTIO_NET_GSO_UDP:
+		return need | 1ull << RISER_VIRTIO_NET_F_GUEST_UFO;
+	default:
+		return need | 1ull << RISER_VIRTIO_NET_F_GUEST_USO4 |
+		       1ull << RISER_VIRTIO_NET_F_GUEST_USO6;
+	}
+}
+
+/* A packet that is not to be cut. */
+static void admit_one(struct vnet *n, struct riser_pkt *pkt)
+{
+	if (pkt->flags & RISER_PKT_HDR && guest_needs(&pkt->hdr) & ~n->guest) {
+		if (!offload_is_sane(pkt)) {
+			drop(n, pkt);
+			return;
+		}
+		offload_csum(pkt);
+		pkt->flags &= ~RISER_PKT_HDR;
+	}
+	steer(n, pkt);
+}
+
+/* What the driver did not say it can deal with is done for it. */
+static void admit(struct vnet *n, struct riser_pkt *pkt)
+{
+	struct offload_cut cut = { 0 };
+	struct riser_pkt *piece;
+
+	if (!(pkt->flags & RISER_PKT_HDR) || !pkt->hdr.gso_type ||
+	    !(guest_needs(&pkt->hdr) & ~n->guest)) {
+		admit_one(n, pkt);
+		return;
+	}
+	if (offload_cut_begin(&cut, pkt, BUFFER)) {
+		drop(n, pkt);
+		return;
+	}
+	while ((piece = offload_cut_next(&cut, n->pool)))
+		admit_one(n, piece);
+	if (cut.pkt)
+		drop(n, cut.pkt);
 }
 
 /* A legacy device without ANY_LAYOUT has its header in a descriptor of its own (§5.1.6.6). */
@@ -163,7 +223,7 @@ static void transmit(struct vnet *n, struct vnet_pair *p, struct riser_pkt *pkt)
 	n->dev.counters.tx_packets++;
 	n->dev.counters.tx_bytes += pkt->total;
 	if (n->cfg.loop && n->cfg.link) {
-		steer(n, pkt);
+		admit(n, pkt);
 		return;
 	}
 	if (!n->q || !n->cfg.link) {
@@ -394,7 +454,7 @@ static void poll_port(struct vnet *n, uint64_t *next)
 		room = max_of(room, VNET_WAITING - n->pairs[i].nwaiting);
 	got = riser_port_rx(n->q, pkts, min_of(room, BURST));
 	for (int i = 0; i < got; i++)
-		steer(n, pkts[i]);
+		admit(n, pkts[i]);
 	if (got < 0)
 		n->gone = true;
 	/* Virtual time passes to what the port says; else who sleeps looks again soon. */
@@ -498,7 +558,8 @@ static const struct vdev_type net_type = {
 
 static int open_port(struct vnet *n, struct riser_err *err)
 {
-	struct riser_port_opts opts = { .size = sizeof(opts) };
+	struct riser_port_opts opts = { .size = sizeof(opts),
+					.offloads = RISER_PORT_RX_CSUM | RISER_PORT_RX_LARGE };
 	int rc = riser_exec_new(n->dev.r, &n->x, err);
 
 	if (!rc)
