@@ -28,8 +28,8 @@
 	(VIRTIO_BIT(RISER_VIRTIO_BLK_F_SIZE_MAX) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_SEG_MAX) |        \
 	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_RO) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_BLK_SIZE) |             \
 	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_FLUSH) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_TOPOLOGY) |          \
-	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_CONFIG_WCE) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_MQ) |           \
-	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_WRITE_ZEROES))
+	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_MQ) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_DISCARD) |              \
+	 VIRTIO_BIT(RISER_VIRTIO_BLK_F_WRITE_ZEROES))
 
 static const char *const not_ours[] = { PCI_DRIVER_KEYS, NULL };
 
@@ -56,7 +56,6 @@ static int read_config(struct vblk *d, struct riser_virtio_blk_config *c, struct
 		FIELD(SEG_MAX, seg_max),
 		FIELD(BLK_SIZE, blk_size),
 		FIELD(TOPOLOGY, physical_block_exp),
-		FIELD(CONFIG_WCE, writeback),
 		FIELD(MQ, num_queues),
 		FIELD(DISCARD, max_discard_sectors),
 		FIELD(WRITE_ZEROES, max_write_zeroes_sectors),
@@ -111,9 +110,12 @@ static int describe(struct vblk *d, struct riser_err *err)
 	i->seg_max = min_of(i->seg_max, (uint32_t)VBLK_SEGS);
 	i->seg_max = min_of(i->seg_max, max_of(d->dev->t->queue_max(d->dev, 0), 3u) - 2);
 	i->read_only = has(d, RISER_VIRTIO_BLK_F_RO);
-	/* §5.2.6.2: without FLUSH every write is through; with it, CONFIG_WCE may say so. */
-	i->write_cache = has(d, RISER_VIRTIO_BLK_F_FLUSH) &&
-			 (!has(d, RISER_VIRTIO_BLK_F_CONFIG_WCE) || c.writeback);
+	/*
+	 * §5.2.6.2: without FLUSH every write is through. CONFIG_WCE might say so of a device with
+	 * FLUSH; but qemu-storage-daemon says it of a cache that is there, and a flush too many
+	 * costs less than one too few. So the feature is not wanted.
+	 */
+	i->write_cache = has(d, RISER_VIRTIO_BLK_F_FLUSH);
 	i->discard = has(d, RISER_VIRTIO_BLK_F_DISCARD);
 	i->max_discard = le32(c.max_discard_sectors);
 	i->write_zeroes = has(d, RISER_VIRTIO_BLK_F_WRITE_ZEROES);

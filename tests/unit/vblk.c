@@ -149,10 +149,10 @@ TEST(features_say_what_it_is)
 	g.f->dev.offered |=
 		VIRTIO_BIT(RISER_VIRTIO_BLK_F_RO) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_BLK_SIZE) |
 		VIRTIO_BIT(RISER_VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_CONFIG_WCE);
-	g.f->dev.offered &= ~VIRTIO_BIT(RISER_VIRTIO_BLK_F_DISCARD);
+	g.f->dev.offered &=
+		~(VIRTIO_BIT(RISER_VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(RISER_VIRTIO_BLK_F_FLUSH));
 	g.f->config.blk_size = to_le32(4096);
 	g.f->config.physical_block_exp = 2;
-	g.f->config.writeback = 0;
 	g.f->serial = NULL;
 	SUB(up());
 	riser_blk_get_info(g.b, &info);
@@ -164,6 +164,19 @@ TEST(features_say_what_it_is)
 	CHECK_EQ(g.f->flushes, 0); /* every write is through */
 	CHECK_EQ(rw(RISER_BLK_READ, 1, 1, g.back), RISER_BLK_INVALID);
 	CHECK_EQ(rw(RISER_BLK_WRITE, 0, 8, g.buf), RISER_BLK_INVALID);
+	down();
+}
+
+/* A cache that a device has, and denies: whoever flushes loses nothing. */
+TEST(a_cache_is_flushed_whatever_is_said_of_it)
+{
+	SUB(begin());
+	g.f->dev.offered |= VIRTIO_BIT(RISER_VIRTIO_BLK_F_CONFIG_WCE);
+	g.f->config.writeback = 0;
+	SUB(up());
+	CHECK_EQ(rw(RISER_BLK_FLUSH, 0, 0, NULL), RISER_BLK_OK);
+	CHECK_EQ(g.f->flushes, 1);
+	CHECK(!virtio_has(&g.f->dev, RISER_VIRTIO_BLK_F_CONFIG_WCE));
 	down();
 }
 
@@ -479,10 +492,10 @@ TEST(a_full_queue_is_waited_for)
 }
 
 TEST_MAIN(CASE(every_operation), CASE(limits_are_kept), CASE(one_piece_is_enough),
-	  CASE(features_say_what_it_is), CASE(nonsense_is_refused),
-	  CASE(status_and_length_are_looked_at), CASE(a_deadline_resets_the_device),
-	  CASE(reads_are_sent_again), CASE(what_is_never_answered_times_out),
-	  CASE(it_may_ask_for_a_reset), CASE(a_used_id_that_was_never_given_breaks_it),
-	  CASE(one_that_is_gone_is_offline), CASE(another_backend_gets_what_was_in_flight),
-	  CASE(it_may_grow), CASE(owners_share_when_queues_run_out),
-	  CASE(a_full_queue_is_waited_for))
+	  CASE(features_say_what_it_is), CASE(a_cache_is_flushed_whatever_is_said_of_it),
+	  CASE(nonsense_is_refused), CASE(status_and_length_are_looked_at),
+	  CASE(a_deadline_resets_the_device), CASE(reads_are_sent_again),
+	  CASE(what_is_never_answered_times_out), CASE(it_may_ask_for_a_reset),
+	  CASE(a_used_id_that_was_never_given_breaks_it), CASE(one_that_is_gone_is_offline),
+	  CASE(another_backend_gets_what_was_in_flight), CASE(it_may_grow),
+	  CASE(owners_share_when_queues_run_out), CASE(a_full_queue_is_waited_for))
