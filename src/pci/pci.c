@@ -86,7 +86,8 @@ void pci_close(struct pci_dev *d)
 	if (!d)
 		return;
 	name = d->name;
-	list_del(&d->link);
+	if (d->link.next) /* not of what an access alone opened */
+		list_del(&d->link);
 	d->access->close(d);
 	free(name);
 }
