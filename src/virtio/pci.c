@@ -170,8 +170,10 @@ int virtio_pci_status_set(struct virtio_dev *d, uint8_t status)
 	rc = reset(p);
 	pthread_mutex_lock(&p->lock);
 	forget_queues(p);
-	if (!rc && p->config_fd >= 0 && !p->watch)
-		rc = set_config_vector(p, 0);
+	if (!rc && p->config_fd >= 0 && !p->watch && set_config_vector(p, 0))
+		base_log(d->r, RISER_LOG_WARN,
+			 "%s: behind a reset, changes of the configuration have no vector any more",
+			 d->name);
 	pthread_mutex_unlock(&p->lock);
 	return rc;
 }
@@ -259,7 +261,7 @@ int virtio_pci_irq_config(struct virtio_dev *d, int fd)
 		if (!rc)
 			rc = set_config_vector(p, fd < 0 ? RISER_VIRTIO_MSI_NO_VECTOR : 0);
 	}
-	p->watch = fd >= 0 && !p->nvectors;
+	store_relaxed(&p->watch, fd >= 0 && !p->nvectors);
 	store_release(&p->config_fd, rc ? -1 : fd);
 	pthread_mutex_unlock(&p->lock);
 	return rc;

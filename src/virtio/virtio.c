@@ -17,7 +17,10 @@
 
 #define NAMES_MAX   128
 
-/* Add to the status. Return: what the device says then, or -ENODEV. */
+/*
+ * Add to the status. Return: what the device says then, or -ENODEV, also where it does not keep
+ * what it is told: behind some bridges nobody answers by zeros. It may refuse features.
+ */
 static int add_status(struct virtio_dev *d, unsigned bits)
 {
 	int status = d->t->status_get(d), rc;
@@ -28,7 +31,9 @@ static int add_status(struct virtio_dev *d, unsigned bits)
 	if (rc)
 		return rc;
 	status = d->t->status_get(d);
-	return status == STATUS_GONE ? -ENODEV : status;
+	if (status == STATUS_GONE || bits & ~(unsigned)status & ~S(FEATURES_OK))
+		return -ENODEV;
+	return status;
 }
 
 /* Reset, and on to the status DRIVER. */
@@ -158,6 +163,8 @@ int virtio_check(struct virtio_dev *d)
 		virtio_break(d, "the device is gone");
 		return -ENODEV;
 	}
+	if (d->agreed && !(status & S(DRIVER)))
+		virtio_break(d, "the device lost its status: it is gone, or somebody reset it");
 	if (status & S(NEEDS_RESET))
 		virtio_break(d, "the device had an error and wants to be reset");
 	return load_acquire(&d->broken) ? -EIO : 0;

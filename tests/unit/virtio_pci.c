@@ -716,6 +716,17 @@ TEST(it_vanishes)
 		CHECK_HAS(err.text, "the device is gone");
 		SUB(end());
 	}
+	/* Where its place reads as zeros. */
+	fake_init();
+	SUB(open_ok("fake:"));
+	SUB(agree(NET(MAC)));
+	CHECK_EQ(virtio_check(d), 0);
+	fake.zeros = true;
+	CHECK_EQ(virtio_check(d), -EIO);
+	CHECK_HAS(d->broken, "lost its status");
+	CHECK_EQ(virtio_start(d, &err), -ENODEV);
+	CHECK_EQ(virtio_reset(d, &err), -ENODEV);
+	SUB(end());
 	/* Behind its configuration space. */
 	fake_init();
 	SUB(begin());

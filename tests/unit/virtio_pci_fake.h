@@ -62,7 +62,7 @@ static struct fake {
 	uint8_t status, generation, isr;
 	uint64_t reset_at, function_reset_at;
 	struct fake_queue queues[FAKE_QUEUES];
-	bool msix, gone;
+	bool msix, gone, zeros; /* it is gone: all-ones or zeros are read */
 	int fds[FAKE_VECTORS];
 	unsigned wrong; /* widths, places */
 	unsigned function_resets;
@@ -260,6 +260,8 @@ static inline uint64_t fake_bar_read(struct pci_dev *d, unsigned bar, size_t off
 	uint64_t v = 0;
 	void *p;
 
+	if (fake.zeros)
+		return 0;
 	if (fake.gone || (bar != 0 && bar != 4))
 		return UINT64_MAX;
 	/* The device's own configuration has fields of every width. */
@@ -308,7 +310,7 @@ static inline void fake_bar_write(struct pci_dev *d, unsigned bar, size_t off, u
 	unsigned own = 0;
 	void *p;
 
-	if (fake.gone || (bar != 0 && bar != 4))
+	if (fake.gone || fake.zeros || (bar != 0 && bar != 4))
 		return;
 	if (modern && off >= 0x2000 && off + width <= 0x2000 + FAKE_CONFIG) {
 		memcpy(fake.config + (off - 0x2000), &val, width);
