@@ -307,7 +307,9 @@ static void grant_reset(struct virtio_net *n)
 	err_set(&n->why, -EIO, "%s: it was reset %u times and still wants to be", n->d->name,
 		n->restarts);
 	store_relaxed(&n->dead, true);
+	virtio_reset(n->d, NULL); /* it lets go of the buffers all the same */
 	forget_pairs(n);
+	virtio_net_ctrl_close(n);
 }
 
 bool virtio_net_look(struct virtio_net *n)

@@ -7,9 +7,11 @@
 #include "../interop/qemu.h"
 #include "base/riser.h"
 #include "base/util.h"
+#include "model/model.h"
 #include "net/pool.h"
 #include "net/port.h"
 #include "virtio/net.h"
+#include "virtio/pci.h"
 #include <errno.h>
 #include <poll.h>
 #include <riser/net.h>
@@ -144,8 +146,32 @@ static void begin(const struct card *c, const char *more)
 	begin_opts(c, more, NULL);
 }
 
+static struct virtio_net *card_of(void)
+{
+	/* struct vport begins with the port, and has the card behind it. */
+	return *(struct virtio_net **)(void *)(port + 1);
+}
+
+static struct pci_dev *function(void)
+{
+	return virtio_pci_of(card_of()->d)->pci;
+}
+
+/* The driver did nothing that a driver may not do. */
+static void check_manners(void)
+{
+	struct model_virtio_counters c;
+
+	model_virtio_get_counters(function(), &c);
+	if (c.violations)
+		FAIL("%s", c.violation);
+	CHECK_EQ(c.dma_refused, 0);
+}
+
 static void end(void)
 {
+	if (!on_qemu())
+		SUB(check_manners());
 	riser_port_queue_close(q);
 	CHECK_EQ(pool->nfree, BUFFERS);
 	riser_pool_free(pool);
@@ -156,12 +182,6 @@ static void end(void)
 	unlink(here);
 	unlink(there);
 	rmdir(dir);
-}
-
-static struct virtio_net *card_of(void)
-{
-	/* struct vport begins with the port, and has the card behind it. */
-	return *(struct virtio_net **)(void *)(port + 1);
 }
 
 /* What frame number @seed of @len bytes looks like. It is sent to everybody. */
@@ -683,6 +703,160 @@ TEST(queues)
 	SUB(end());
 }
 
+static unsigned called;
+
+static void ready(void *ctx)
+{
+	struct riser_pkt *pkt;
+
+	while (riser_port_rx(q, &pkt, 1) == 1) {
+		called += same(pkt, called) ? 1 : 1000;
+		riser_pkt_put(pkt);
+	}
+}
+
+static bool link_is(bool up)
+{
+	struct riser_port_info info = { .size = sizeof(info) };
+
+	riser_port_get_info(port, &info);
+	return info.link == up;
+}
+
+static void asleep_until(bool (*so)(bool arg), bool arg)
+{
+	for (unsigned i = 0; i < 200 && !so(arg); i++)
+		riser_exec_wait(x, 100 * NS_PER_MS);
+	CHECK(so(arg));
+}
+
+static uint64_t resets(void)
+{
+	struct model_virtio_counters c;
+
+	model_virtio_get_counters(function(), &c);
+	return c.resets;
+}
+
+static uint64_t resets_before;
+
+static bool was_reset(bool arg)
+{
+	return (resets() > resets_before) == arg;
+}
+
+/* The link, the wish to be announced, the wish to be reset: of who sleeps and of who polls. */
+TEST(events)
+{
+	static const struct card c = { "with events",
+				       "features=%2BCTRL_VQ,%2BGUEST_ANNOUNCE&speed=2500", 0, 0,
+				       12 };
+	struct riser_port_info info = { .size = sizeof(info) };
+
+	if (on_qemu())
+		SKIP("what the model can be told");
+	for (unsigned watched = 0; watched < 2; watched++) {
+		SUB(begin(&c, ""));
+		called = 0;
+		riser_port_watch(q, watched ? ready : NULL, NULL);
+		riser_port_get_info(port, &info);
+		CHECK(info.link && !info.announce && info.full_duplex);
+		CHECK_EQ(info.speed, 2500);
+		CHECK_EQ(info.mtu, 1500);
+		model_virtio_net_link(function(), false);
+		SUB(asleep_until(link_is, false));
+		model_virtio_net_link(function(), true);
+		SUB(asleep_until(link_is, true));
+		model_virtio_net_announce(function());
+		riser_port_get_info(port, &info);
+		CHECK(info.announce);
+		SET(riser_port_announced(port, &err));
+		riser_port_get_info(port, &info);
+		CHECK(!info.announce);
+		riser_port_watch(q, NULL, NULL);
+		resets_before = resets();
+		model_virtio_needs_reset(function());
+		for (unsigned i = 0; i < PATIENCE && !was_reset(true); i++) {
+			CHECK(riser_port_rx(q, &(struct riser_pkt *){ NULL }, 1) <= 0);
+			usleep(1000);
+		}
+		CHECK(was_reset(true));
+		SUB(transmit(0, 40));
+		SUB(receive(0, 40));
+		SUB(end());
+	}
+}
+
+/* A card that always wants to be reset is given up, with a sentence. */
+TEST(gives_up)
+{
+	struct riser_pkt *pkt;
+
+	if (on_qemu())
+		SKIP("what the model can be told");
+	SUB(begin(model_cards, ""));
+	for (unsigned i = 0; i < 60 && riser_port_rx(q, &pkt, 1) == 0; i++) {
+		model_virtio_needs_reset(function());
+		usleep(120000);
+	}
+	CHECK_EQ(riser_port_rx(q, &pkt, 1), -ENODEV);
+	CHECK_HAS(card_of()->why.text, "still wants to be");
+	CHECK(link_is(false));
+	SET(riser_port_reset(port, &err));
+	SUB(transmit(0, 10));
+	SUB(receive(0, 10));
+	SUB(end());
+}
+
+/* Answers that are none, and no answer: an error each, and a reset makes it good. */
+TEST(control_faults)
+{
+	static const struct card c = { "with a control queue", "features=%2BCTRL_VQ,%2BCTRL_RX", 0,
+				       0, 12 };
+
+	if (on_qemu())
+		SKIP("what the model can be told");
+	SUB(begin(&c, ""));
+	SET(model_virtio_fault_add(function(), "ack=1", &err));
+	CHECK_EQ(riser_port_set_rx_mode(port, 0, &err), -EIO);
+	CHECK_HAS(err.text, "refused");
+	model_virtio_fault_clear(function());
+	SET(model_virtio_fault_add(function(), "ack=7", &err));
+	CHECK_EQ(riser_port_set_rx_mode(port, 0, &err), -EPROTO);
+	model_virtio_fault_clear(function());
+	SET(riser_port_set_rx_mode(port, 0, &err));
+	SET(model_virtio_fault_add(function(), "lost,queue=ctrl", &err));
+	CHECK_EQ(riser_port_set_rx_mode(port, 1, &err), -ETIMEDOUT);
+	CHECK_EQ(riser_port_set_rx_mode(port, 1, &err), -ETIMEDOUT);
+	CHECK_HAS(err.text, "silent");
+	SUB(transmit(0, 10)); /* packets do not mind */
+	model_virtio_fault_clear(function());
+	SET(riser_port_reset(port, &err));
+	SET(riser_port_set_rx_mode(port, 1, &err));
+	SUB(end());
+}
+
+/* A ring that lies is told, nobody uses it on, and a reset makes it good. */
+TEST(broken)
+{
+	struct riser_pkt *pkt;
+
+	if (on_qemu())
+		SKIP("what the model can be told");
+	SUB(begin(model_cards, ""));
+	SET(model_virtio_fault_add(function(), "used-id,queue=rx", &err));
+	SUB(send_frame(1));
+	for (unsigned i = 0; i < PATIENCE && riser_port_rx(q, &pkt, 1) == 0; i++)
+		usleep(100);
+	CHECK_EQ(riser_port_rx(q, &pkt, 1), -ENODEV);
+	CHECK_HAS(card_of()->d->broken, "used id");
+	model_virtio_fault_clear(function());
+	SET(riser_port_reset(port, &err));
+	SUB(transmit(0, 40));
+	SUB(receive(0, 40));
+	SUB(end());
+}
+
 /* A TCP segment that is too large by far, in as many pieces as it takes. */
 static struct riser_pkt *large(uint32_t payload)
 {
@@ -794,18 +968,6 @@ TEST(segmented)
 	SUB(end());
 }
 
-static unsigned called;
-
-static void ready(void *ctx)
-{
-	struct riser_pkt *pkt;
-
-	while (riser_port_rx(q, &pkt, 1) == 1) {
-		called += same(pkt, called) ? 1 : 1000;
-		riser_pkt_put(pkt);
-	}
-}
-
 /* Asleep until something comes; nothing is lost between the last look and the sleep. */
 TEST(sleeps)
 {
@@ -828,4 +990,4 @@ TEST(sleeps)
 
 TEST_MAIN(CASE(byte_exact), CASE(segments), CASE(foreign_memory), CASE(reset), CASE(resize),
 	  CASE(sleeps), CASE(filters), CASE(no_control_queue), CASE(queues), CASE(offloads),
-	  CASE(segmented))
+	  CASE(segmented), CASE(events), CASE(gives_up), CASE(control_faults), CASE(broken))
