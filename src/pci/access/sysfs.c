@@ -328,7 +328,7 @@ static int map_bar(const char *path, uint8_t **addr, size_t *len, int *ports)
 		if (p != MAP_FAILED) {
 			*addr = p;
 			*len = (size_t)st.st_size;
-		} else if (errno == EINVAL) {
+		} else if (errno == ENODEV || errno == EINVAL) {
 			*ports = fd;
 			return 0;
 		} else {
