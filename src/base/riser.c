@@ -10,6 +10,19 @@
 
 #define KNOWN_FLAGS (RISER_VIRTUAL_TIME | RISER_NO_MEMBARRIER | RISER_NO_IO_URING)
 
+static int init_recursive(pthread_mutex_t *m)
+{
+	pthread_mutexattr_t attr;
+	int rc = pthread_mutexattr_init(&attr);
+
+	if (rc)
+		return rc;
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	rc = pthread_mutex_init(m, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return rc;
+}
+
 int base_new(const struct riser_opts *opts, const struct registry *registry, struct riser **out,
 	     struct riser_err *err)
 {
@@ -42,7 +55,7 @@ int base_new(const struct riser_opts *opts, const struct registry *registry, str
 		goto fail;
 	if (pthread_mutex_init(&r->lock, NULL))
 		goto fail_clock;
-	if (pthread_mutex_init(&r->open_lock, NULL))
+	if (init_recursive(&r->open_lock))
 		goto fail_lock;
 	if (pthread_mutex_init(&r->claim_lock, NULL))
 		goto fail_open_lock;

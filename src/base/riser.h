@@ -47,6 +47,7 @@ struct riser {
 
 	/*
 	 * Serialises opening and closing of controllers, so that two openers share one.
+	 * Recursive: what a model stands on is opened while the model is.
 	 * Lock order: open_lock, a controller's, lock, the clock's.
 	 */
 	pthread_mutex_t open_lock;
