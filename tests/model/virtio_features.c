@@ -107,4 +107,21 @@ TEST(a_wire_connects_two_cards)
 	SUB(card_close());
 }
 
-TEST_MAIN(CASE(all_layouts_carry_packets), CASE(a_wire_connects_two_cards))
+/* A port is a port: the driver of one card is what stands behind the other. */
+TEST(a_card_behind_a_card)
+{
+	int rc;
+
+	SUB(card_open("model:virtio-net?port=[model:virtio-net?loop=1&features=+PACKED]", NULL));
+	for (unsigned i = 0; i < 600; i++) {
+		struct riser_pkt *pkt = bounce(make(i, 60 + i), &rc);
+
+		CHECK(pkt && is_whole(pkt, i, 60 + i));
+		riser_pkt_put(pkt);
+	}
+	CHECK_EQ(counted().violations, 0);
+	SUB(card_close());
+}
+
+TEST_MAIN(CASE(a_card_behind_a_card), CASE(all_layouts_carry_packets),
+	  CASE(a_wire_connects_two_cards))
