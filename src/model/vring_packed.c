@@ -32,8 +32,11 @@ struct packed_desc {
 	uint16_t id, flags;
 };
 
-/* Flags first, with acquire: the rest is what they announce. */
-static bool load_desc(struct vring *q, uint64_t at, struct packed_desc *d)
+/*
+ * Flags first, with acquire: the rest is what they announce, and the driver's until they do, where
+ * that is asked (@wrap, of the ring's).
+ */
+static bool load_desc(struct vring *q, uint64_t at, const bool *wrap, struct packed_desc *d)
 {
 	uint16_t *flags = vring_word(q, at + 14, 2), *id;
 	uint32_t *len;
@@ -43,6 +46,8 @@ static bool load_desc(struct vring *q, uint64_t at, struct packed_desc *d)
 		return false;
 	/* Pairs with the driver's release of the flags. */
 	d->flags = le16((riser_le16){ load_acquire(flags) });
+	if (wrap && !vring_packed_is_avail(d->flags, *wrap))
+		return true;
 	addr = vring_word(q, at, 8);
 	len = vring_word(q, at + 8, 4);
 	id = vring_word(q, at + 12, 2);
@@ -64,7 +69,7 @@ static bool add_table(struct vring *q, struct vring_chain *c, const struct packe
 	    n > q->set.size || c->slots)
 		return vring_wrong(q, "an indirect table that is not allowed");
 	for (unsigned i = 0; i < n; i++)
-		if (!load_desc(q, table->addr + 16ull * i, &d) ||
+		if (!load_desc(q, table->addr + 16ull * i, NULL, &d) ||
 		    !vring_add(q, c, d.addr, d.len, d.flags))
 			return false;
 	return true;
@@ -80,7 +85,7 @@ bool vring_packed_get(struct vring *q, struct vring_chain *c)
 	do {
 		if (c->slots == q->set.size)
 			return vring_wrong(q, "a chain of descriptors goes round");
-		if (!load_desc(q, desc_at(q, at), &d))
+		if (!load_desc(q, desc_at(q, at), &wrap, &d))
 			return false;
 		if (!vring_packed_is_avail(d.flags, wrap)) {
 			/* Its first one is made available last: here there is no way back. */
