@@ -120,7 +120,7 @@ static void notify(struct virtq *q)
 {
 	uint32_t value = q->notify.value;
 
-	if (virtio_has(q->d, RISER_VIRTIO_F_NOTIFICATION_DATA))
+	if (q->data)
 		value |= (uint32_t)(q->packed ? vring_off_wrap(q->out, q->out_wrap)
 					      : (uint16_t)q->added)
 			 << 16;

@@ -100,6 +100,7 @@ int virtq_new(struct virtio_dev *d, unsigned index, unsigned size, int event_fd,
 	q->packed = virtio_has(d, RISER_VIRTIO_F_RING_PACKED);
 	q->in_order = virtio_has(d, RISER_VIRTIO_F_IN_ORDER);
 	q->event_idx = virtio_has(d, RISER_VIRTIO_F_EVENT_IDX);
+	q->data = virtio_has(d, RISER_VIRTIO_F_NOTIFICATION_DATA);
 	q->sloppy = !virtio_has(d, RISER_VIRTIO_F_VERSION_1);
 	rc = choose_size(q, size, err);
 	if (!rc)

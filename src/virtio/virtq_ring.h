@@ -68,8 +68,9 @@ struct virtq {
 	};
 	struct virtio_dev *d;
 
-	bool packed, in_order, event_idx, sloppy; /* sloppy: legacy devices' lengths mean nothing */
-	bool stopped;                             /* detached, or never started */
+	bool packed, in_order, event_idx, data; /* as was negotiated */
+	bool sloppy;                            /* legacy devices' lengths mean nothing */
+	bool stopped;                           /* detached, or never started */
 
 	/* IN_ORDER: the device said that everything up to @batch was used. */
 	bool batching;
