@@ -59,6 +59,9 @@ static int negotiate(struct virtio_net *n, struct riser_err *err)
 	if (n->agreed && n->agreed != d->features)
 		return err_set(err, -ENOTSUP, "%s: it offers other features since it was reset",
 			       d->name);
+	if (n->agreed)
+		return 0;
+	/* Owners read the rest without a lock: it is written once. */
 	n->agreed = d->features;
 	n->mrg = virtio_has(d, RISER_VIRTIO_NET_F_MRG_RXBUF);
 	n->hdr_len = RISER_VIRTIO_NET_HDR_LEGACY;
@@ -334,7 +337,7 @@ void virtio_net_spread(struct virtio_net *n)
 	struct riser_err err;
 	unsigned pairs = 0;
 
-	if (!virtio_has(n->d, RISER_VIRTIO_NET_F_MQ))
+	if (!virtio_net_has(n, RISER_VIRTIO_NET_F_MQ))
 		return;
 	pthread_mutex_lock(&n->lock);
 	while (pairs < n->npairs && n->pairs[pairs].open)

@@ -90,6 +90,12 @@ struct virtio_net {
 	struct list saved; /* commands to be repeated after one */
 };
 
+/* What was agreed on, for good; d->features is not to be had while somebody resets it. */
+static inline bool virtio_net_has(const struct virtio_net *n, unsigned feature)
+{
+	return n->agreed >> feature & 1;
+}
+
 /* What it is right now. */
 struct virtio_net_status {
 	uint8_t mac[6];

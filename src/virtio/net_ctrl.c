@@ -32,12 +32,12 @@ struct saved {
 
 int virtio_net_ctrl_open(struct virtio_net *n, struct riser_err *err)
 {
-	bool many =
-		virtio_has(n->d, RISER_VIRTIO_NET_F_MQ) || virtio_has(n->d, RISER_VIRTIO_NET_F_RSS);
+	bool many = virtio_net_has(n, RISER_VIRTIO_NET_F_MQ) ||
+		    virtio_net_has(n, RISER_VIRTIO_NET_F_RSS);
 	int rc = 0;
 
 	n->ctrl_silent = false;
-	if (!virtio_has(n->d, RISER_VIRTIO_NET_F_CTRL_VQ))
+	if (!virtio_net_has(n, RISER_VIRTIO_NET_F_CTRL_VQ))
 		return 0;
 	if (!n->ctrl_mem.va)
 		rc = dma_alloc(n->d->dma, MEMORY, 64, &n->ctrl_mem, err);
@@ -167,7 +167,7 @@ int virtio_net_command(struct virtio_net *n, const struct virtio_net_command *c,
 		list_init(&s->link);
 	}
 	pthread_mutex_lock(&n->lock);
-	if (!virtio_has(n->d, c->feature))
+	if (!virtio_net_has(n, c->feature))
 		rc = err_set(err, -EOPNOTSUPP, "%s: the device has not %s", n->d->name, c->name);
 	if (!rc)
 		rc = command(n, c->class_code, c->command, c->data, c->len, err);

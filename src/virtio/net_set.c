@@ -17,12 +17,12 @@ int virtio_net_set_mac(struct virtio_net *n, const uint8_t mac[6], struct riser_
 {
 	const struct virtio_net_command c = { COMMAND(CTRL_MAC_ADDR, MAC, ADDR_SET), .data = mac,
 					      .len = 6, .keep = true };
-	bool legacy = !virtio_has(n->d, RISER_VIRTIO_F_VERSION_1) &&
-		      virtio_has(n->d, RISER_VIRTIO_NET_F_MAC);
+	bool legacy = !virtio_net_has(n, RISER_VIRTIO_F_VERSION_1) &&
+		      virtio_net_has(n, RISER_VIRTIO_NET_F_MAC);
 	int rc;
 
 	/* Old devices have it in their configuration, which a driver may write. */
-	if (!virtio_has(n->d, c.feature) && legacy)
+	if (!virtio_net_has(n, c.feature) && legacy)
 		return n->d->t->config_write(n->d, offsetof(struct riser_virtio_net_config, mac),
 					     mac, 6);
 	rc = virtio_net_command(n, &c, err);
@@ -38,7 +38,7 @@ int virtio_net_set_mac(struct virtio_net *n, const uint8_t mac[6], struct riser_
 int virtio_net_set_rx_mode(struct virtio_net *n, uint32_t mode, struct riser_err *err)
 {
 	/* Bit i of @mode is command i; the first two come with CTRL_RX. */
-	bool extra = virtio_has(n->d, RISER_VIRTIO_NET_F_CTRL_RX_EXTRA) || mode >> 2;
+	bool extra = virtio_net_has(n, RISER_VIRTIO_NET_F_CTRL_RX_EXTRA) || mode >> 2;
 	int rc = 0;
 
 	for (uint8_t i = 0; !rc && i < (extra ? 6 : 2); i++) {
@@ -226,7 +226,8 @@ int virtio_net_set_hash(struct virtio_net *n, const struct virtio_net_hash *h,
 {
 	int rc;
 
-	if (!virtio_has(n->d, h->entries ? RISER_VIRTIO_NET_F_RSS : RISER_VIRTIO_NET_F_HASH_REPORT))
+	if (!virtio_net_has(n,
+			    h->entries ? RISER_VIRTIO_NET_F_RSS : RISER_VIRTIO_NET_F_HASH_REPORT))
 		return err_set(err, -EOPNOTSUPP, "%s: the device has not %s", n->d->name,
 			       h->entries ? "RSS" : "HASH_REPORT");
 	rc = check_hash(n, h, err);

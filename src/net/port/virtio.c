@@ -196,7 +196,7 @@ struct riser_pkt *gather(struct vqueue *v, struct riser_pkt *pkt, uint32_t len)
 static cold
 bool read_header(struct vqueue *v, struct riser_pkt *pkt, const uint8_t *at)
 {
-	const struct virtio_dev *d = v->n->d;
+	bool csum = v->n->agreed & VIRTIO_BIT(RISER_VIRTIO_NET_F_GUEST_CSUM);
 	struct riser_virtio_net_hdr_hash h = { 0 };
 
 	memcpy(&h, at, v->hdr_len);
@@ -205,7 +205,7 @@ bool read_header(struct vqueue *v, struct riser_pkt *pkt, const uint8_t *at)
 		pkt->hdr.num_buffers = to_le16(0);
 		pkt->flags |= RISER_PKT_HDR;
 		/* What was not agreed on is worth nothing; that it matters makes it an error. */
-		if (!virtio_has(d, RISER_VIRTIO_NET_F_GUEST_CSUM)) {
+		if (!csum) {
 			pkt->flags &= ~RISER_PKT_HDR;
 			if (h.h.flags & RISER_VIRTIO_NET_HDR_F_NEEDS_CSUM || h.h.gso_type)
 				return false;

@@ -185,7 +185,7 @@ static int set_offloads(struct virtio_net *n, uint32_t offloads, struct riser_er
 
 	for (size_t i = 0; i < array_len(map); i++)
 		if (offloads & map[i].offload)
-			features |= map[i].features & n->d->features;
+			features |= map[i].features & n->agreed;
 	return virtio_net_set_offloads(n, features, err);
 }
 
