@@ -27,16 +27,23 @@ static inline bool child_is_there(const char *program)
 	return false;
 }
 
-/* @argv ends in NULL. Return: its process, or a negative number. */
-static inline pid_t child_start(const char *const *argv)
+/* @argv ends in NULL; @in and @out, if they are not -1, are its. Return: its process, or -1. */
+static inline pid_t child_start_with(const char *const *argv, int in, int out)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
+	if ((in >= 0 && dup2(in, 0) < 0) || (out >= 0 && (dup2(out, 1) < 0 || dup2(out, 2) < 0)))
+		_exit(127);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	_exit(127);
+}
+
+static inline pid_t child_start(const char *const *argv)
+{
+	return child_start_with(argv, -1, -1);
 }
 
 static inline void child_end(pid_t *pid)
