@@ -37,17 +37,17 @@ list_knows_them()
 up_is_in_use()
 {
 	ip link set "$interface" up
-	! riser bind "$card" 2>err
+	riser bind "$card" 2>err && return 1
 	grep -q "the network interface $interface is up" err
 	ip link set "$interface" down
 }
 
 mounted_is_in_use()
 {
-	mkfs.ext4 -q $node
+	mkfs.ext4 -q "$node"
 	mkdir -p mnt
-	mount $node mnt
-	! riser bind "$disk" 2>err
+	mount "$node" mnt
+	riser bind "$disk" 2>err && return 1
 	grep -q "vda is mounted on $scratch/mnt" err
 	umount mnt
 }
@@ -65,7 +65,7 @@ bridged()
 {
 	local bridge
 
-	riser net bridge "pci:$card" tap:riser0 >bridge 2>&1 &
+	riser net bridge "pci:$card" tap:riser0 >bridged 2>&1 &
 	bridge=$!
 	until_true ip link set riser0 up
 	ip address add 10.0.2.15/24 dev riser0
@@ -83,8 +83,8 @@ bridged()
 		assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
 	END
 	rm much
-	kill $bridge
-	wait $bridge || true
+	kill "$bridge"
+	wait "$bridge" || true
 }
 
 given_back()
