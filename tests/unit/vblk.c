@@ -361,6 +361,7 @@ TEST(a_used_id_that_was_never_given_breaks_it)
 	g.f->held = false;
 	SUB(wait_ended(3));
 	CHECK_EQ(statuses[1] | statuses[2], RISER_BLK_OK);
+	CHECK_EQ(g.f->resets, 1); /* for what it wrote before, it is not blamed again */
 	down();
 }
 
