@@ -154,6 +154,36 @@ TEST(a_configuration_that_never_settles_is_not_believed)
 	SUB(card_close());
 }
 
+/* It never says that it was reset: then the whole function is, and packets go on. */
+TEST(a_status_that_sticks_takes_a_function_reset)
+{
+	struct riser_pkt *pkt;
+	int rc;
+
+	SUB(card_open("model:virtio-net?loop=1&fault=status-stuck", NULL));
+	CHECK_EQ(riser_port_reset(card.port, &err), 0);
+	CHECK_HAS(card.told, "the device does not reset; the whole function is reset");
+	CHECK_EQ(counted().function_resets, 1);
+	bounce(NULL, &rc); /* the owner takes his new queues */
+	pkt = bounce(make(1, 100), &rc);
+	CHECK(pkt && is_whole(pkt, 1, 100));
+	riser_pkt_put(pkt);
+	SUB(card_close());
+}
+
+TEST(a_command_without_an_answer_is_given_up)
+{
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+
+	SUB(card_open("model:virtio-net?loop=1&fault=lost,queue=ctrl", NULL));
+	CHECK_EQ(riser_port_set_mac(card.port, mac, &err), -ETIMEDOUT);
+	CHECK_EQ(riser_port_set_mac(card.port, mac, &err), -ETIMEDOUT);
+	CHECK_HAS(err.text, "silent until it is reset");
+	CHECK_EQ(riser_port_reset(card.port, &err), 0);
+	CHECK_EQ(riser_port_set_mac(card.port, mac, &err), 0);
+	SUB(card_close());
+}
+
 TEST(errors_of_grammar_name_their_place)
 {
 	static const struct {
@@ -183,4 +213,5 @@ TEST_MAIN(CASE(what_breaks_the_rules_is_told_in_a_sentence),
 	  CASE(a_card_that_is_gone_is_gone),
 	  CASE(a_card_that_refuses_its_own_features_does_not_open),
 	  CASE(a_configuration_that_never_settles_is_not_believed),
-	  CASE(errors_of_grammar_name_their_place))
+	  CASE(a_status_that_sticks_takes_a_function_reset),
+	  CASE(a_command_without_an_answer_is_given_up), CASE(errors_of_grammar_name_their_place))
