@@ -194,12 +194,14 @@ static void write_status(struct vpci *p, uint8_t status)
 		forget(p);
 }
 
-/* NOTIFICATION_DATA tells how far the driver is (§4.1.5.2); it may be further by now. */
+/* NOTIFICATION_DATA tells how far the driver is (§4.1.5.2); it may be further by now, and so may
+ * we. */
 static void check_data(struct vpci *p, const struct vring *q, unsigned data)
 {
 	if (!q->set.size)
 		return;
-	if (q->packed ? (data & 0x7fff) >= q->set.size : (uint16_t)(data - q->avail) > q->set.size)
+	if (q->packed ? (data & 0x7fff) >= q->set.size
+		      : (uint16_t)(data - q->avail + q->set.size) > 2 * q->set.size)
 		vdev_blame(p->v, "an announcement tells of what a queue cannot have");
 }
 
@@ -349,6 +351,13 @@ static void set_half(uint64_t *reg, bool high, uint32_t val)
 		*reg = (*reg & ~(uint64_t)UINT32_MAX) | val;
 }
 
+/* With what was announced of it and not seen yet. */
+static void reset_queue(struct vpci *p)
+{
+	vdev_disable(p->v, p->queue_select);
+	store_relaxed(&p->notify[p->queue_select], NOTIFY_IDLE);
+}
+
 static void write_queue_size(struct vpci *p, struct vdev_queue *q, uint32_t val)
 {
 	if (!val || val > q->max)
@@ -382,7 +391,7 @@ static void write_queue(struct vpci *p, size_t off, uint32_t val)
 		break;
 	case COMMON(queue_reset):
 		if (val == 1 && vdev_has(p->v, RISER_VIRTIO_F_RING_RESET))
-			vdev_disable(p->v, p->queue_select);
+			reset_queue(p);
 		else
 			vdev_blame(p->v, "a queue was reset without RING_RESET");
 		break;
