@@ -30,6 +30,7 @@ struct fake_piece {
 struct fake {
 	struct virtio_dev dev;
 	struct riser_dma_space dma;
+	pthread_mutex_t lock; /* of the pieces */
 	struct fake_piece pieces[FAKE_PIECES];
 	unsigned npieces;
 	struct riser_virtio_blk_config config;
@@ -74,7 +75,9 @@ static int fake_map(struct riser_dma_space *s, const struct dma_region *region, 
 
 		if (f->npieces == FAKE_PIECES || dma_space_enter(s, va + at, unit, iova))
 			return -ENOMEM;
+		pthread_mutex_lock(&f->lock);
 		f->pieces[f->npieces++] = (struct fake_piece){ iova, va + at, unit };
+		pthread_mutex_unlock(&f->lock);
 	}
 	return 0;
 }
@@ -85,10 +88,12 @@ static void fake_unmap(struct riser_dma_space *s, const struct dma_region *regio
 	uint8_t *va = region->va;
 	unsigned n = 0;
 
+	pthread_mutex_lock(&f->lock);
 	for (unsigned i = 0; i < f->npieces; i++)
 		if (f->pieces[i].va < va || f->pieces[i].va >= va + region->len)
 			f->pieces[n++] = f->pieces[i];
 	f->npieces = n;
+	pthread_mutex_unlock(&f->lock);
 }
 
 static const struct dma_space_ops fake_space = {
@@ -100,13 +105,19 @@ static const struct dma_space_ops fake_space = {
 /* Memory that the device was never given stops the program. */
 static void *fake_at(struct fake *f, uint64_t iova, size_t len)
 {
-	for (unsigned i = 0; i < f->npieces; i++) {
+	uint8_t *at = NULL;
+
+	pthread_mutex_lock(&f->lock);
+	for (unsigned i = 0; i < f->npieces && !at; i++) {
 		struct fake_piece *p = &f->pieces[i];
 
 		if (iova >= p->iova && iova + len <= p->iova + p->len)
-			return p->va + (iova - p->iova);
+			at = p->va + (iova - p->iova);
 	}
-	abort();
+	pthread_mutex_unlock(&f->lock);
+	if (!at)
+		abort();
+	return at;
 }
 
 /* Byte for byte: a piece may lie in pages that follow one another only for the device. */
@@ -235,7 +246,10 @@ static int fake_serve(struct fake *f, unsigned index)
 		return 0;
 	avail = fake_at(f, l->driver, 4 + 2 * l->size);
 	used = fake_at(f, l->device, 4 + 8 * l->size);
-	for (; f->queues[index].seen != le16(avail->idx); n++) {
+	/* Pairs with the driver's publishing. */
+	for (; f->queues[index].seen !=
+	       le16((riser_le16){ load_acquire((uint16_t *)(void *)&avail->idx) });
+	     n++) {
 		uint16_t head = le16(avail->ring[f->queues[index].seen++ % l->size]);
 		struct riser_virtq_used_elem *e = &used->ring[le16(used->idx) % l->size];
 		uint8_t status;
@@ -335,6 +349,7 @@ static void fake_close(struct virtio_dev *d)
 	struct fake *f = fake_of(d);
 
 	dma_space_destroy(&f->dma);
+	pthread_mutex_destroy(&f->lock);
 	free(d->name);
 	free(f);
 }
@@ -376,6 +391,7 @@ static inline struct fake *fake_new(struct riser *r)
 	f->serial = "SERIAL-1";
 	f->hold_type = -1;
 	f->status = 3;
+	pthread_mutex_init(&f->lock, NULL);
 	for (size_t i = 0; i < sizeof(f->disk); i++)
 		f->disk[i] = (uint8_t)(i * 7 + (i >> 9));
 	if (dma_space_init(&f->dma, r, &fake_space, 12, false, NULL))
