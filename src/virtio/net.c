@@ -44,9 +44,20 @@ static uint64_t wanted(const struct virtio_net *n)
 		w |= F(GUEST_TSO4) | F(GUEST_TSO6) | F(GUEST_ECN) | F(GUEST_USO4) | F(GUEST_USO6);
 	if (o->rx_hash)
 		w |= F(HASH_REPORT);
-	if (n->npairs > 1)
+	if (n->opts.pairs > 1 && n->max_pairs > 1)
 		w |= F(MQ) | F(RSS);
 	return w;
+}
+
+/* Pairs behind the first may be there only once MQ was agreed on. */
+static void limit_pairs(struct virtio_net *n)
+{
+	const struct virtio_transport *t = n->d->t;
+	bool many = n->d->features & (F(MQ) | F(RSS));
+
+	while (n->npairs > 1 && (!many || !t->queue_max(n->d, 2 * n->npairs - 2) ||
+				 !t->queue_max(n->d, 2 * n->npairs - 1)))
+		close(n->pairs[--n->npairs].event_fd);
 }
 
 static int negotiate(struct virtio_net *n, struct riser_err *err)
@@ -61,6 +72,7 @@ static int negotiate(struct virtio_net *n, struct riser_err *err)
 			       d->name);
 	if (n->agreed)
 		return 0;
+	limit_pairs(n);
 	/* Owners read the rest without a lock: it is written once. */
 	n->agreed = d->features;
 	n->mrg = virtio_has(d, RISER_VIRTIO_NET_F_MRG_RXBUF);
@@ -375,13 +387,9 @@ static int count_pairs(struct virtio_net *n, struct riser_err *err)
 	    read_le16(n, offsetof(struct riser_virtio_net_config, max_virtqueue_pairs), &max))
 		max = 1;
 	n->max_pairs = max && max <= PAIRS_MAX ? max : 1;
-	for (unsigned i = 0; i < min_of(n->opts.pairs, n->max_pairs); i++) {
-		if (!d->t->queue_max(d, 2 * i) || !d->t->queue_max(d, 2 * i + 1))
-			break;
-		n->npairs = i + 1;
-	}
-	if (!n->npairs)
+	if (!d->t->queue_max(d, 0) || !d->t->queue_max(d, 1))
 		return err_set(err, -ENODEV, "%s: a network device without queues", d->name);
+	n->npairs = min_of(n->opts.pairs, n->max_pairs);
 	n->pairs = calloc(n->npairs, sizeof(*n->pairs));
 	if (!n->pairs)
 		return err_set(err, -ENOMEM, "no memory for queues");

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define QUEUES_LEAST  256u
 #define CAP_ID_VENDOR 0x09
 #define CAP_LEN       16
 #define CAPS_MAX      48
@@ -343,7 +344,8 @@ int virtio_modern_open(struct pci_dev *pci, struct virtio_pci **out, struct rise
 	m->p.dev.required = VIRTIO_BIT(RISER_VIRTIO_F_VERSION_1);
 	m->p.pci = pci;
 	place(m);
-	m->p.nqueues = get(m, COMMON(num_queues), 2);
+	/* There may be more once MQ was agreed on: an absent one has no entries. */
+	m->p.nqueues = max_of(get(m, COMMON(num_queues), 2), QUEUES_LEAST);
 	m->p.queues = calloc(m->p.nqueues + 1, sizeof(*m->p.queues));
 	if (!m->p.queues) {
 		free(m);
