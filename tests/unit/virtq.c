@@ -610,6 +610,11 @@ TEST(a_queue_starts_again_in_another_epoch)
 		struct fake_chain c[8];
 
 		SUB(begin(V1 | (packed ? PACKED : 0), 8, 8));
+		for (unsigned i = 0; i < 5; i++) { /* so that identifiers are not in order */
+			SUB(add_one(i));
+			SUB(use_one(1));
+			SUB(take_one(i));
+		}
 		for (unsigned i = 0; i < 6; i++) {
 			SUB(add_one(i));
 			CHECK(fake_pop(&f, &c[i]));

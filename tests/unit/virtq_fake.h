@@ -70,15 +70,15 @@ static inline void *fake_va(uint64_t iova)
 	return (void *)(uintptr_t)(iova - FAKE_IOVA);
 }
 
-static int fake_map(struct riser_dma_space *s, const struct dma_region *region,
-		    struct riser_err *err)
+static inline int fake_map(struct riser_dma_space *s, const struct dma_region *region,
+			   struct riser_err *err)
 {
 	(void)err;
 	return dma_space_enter(s, region->va, region->len,
 			       (uint64_t)(uintptr_t)region->va + FAKE_IOVA);
 }
 
-static void fake_unmap(struct riser_dma_space *s, const struct dma_region *region)
+static inline void fake_unmap(struct riser_dma_space *s, const struct dma_region *region)
 {
 	(void)s;
 	(void)region;
@@ -88,13 +88,13 @@ static const struct dma_space_ops fake_dma = { .size = sizeof(fake_dma),
 					       .map = fake_map,
 					       .unmap = fake_unmap };
 
-static unsigned fake_queue_max(struct virtio_dev *d, unsigned index)
+static inline unsigned fake_queue_max(struct virtio_dev *d, unsigned index)
 {
 	return index < 2 ? ((struct fake *)d)->max : 0;
 }
 
 /* A ring at its beginning. */
-static void fake_begin(struct fake *f)
+static inline void fake_begin(struct fake *f)
 {
 	f->packed = virtio_has(&f->dev, RISER_VIRTIO_F_RING_PACKED);
 	f->event_idx = virtio_has(&f->dev, RISER_VIRTIO_F_EVENT_IDX);
@@ -109,8 +109,8 @@ static void fake_begin(struct fake *f)
 	f->device = fake_va(f->l.device);
 }
 
-static int fake_start(struct virtio_dev *d, unsigned index, const struct virtio_layout *l,
-		      struct virtio_notify *notify)
+static inline int fake_start(struct virtio_dev *d, unsigned index, const struct virtio_layout *l,
+			     struct virtio_notify *notify)
 {
 	struct fake *f = (struct fake *)d;
 	int rc = f->fail;
@@ -127,14 +127,14 @@ static int fake_start(struct virtio_dev *d, unsigned index, const struct virtio_
 	return 0;
 }
 
-static int fake_stop(struct virtio_dev *d, unsigned index)
+static inline int fake_stop(struct virtio_dev *d, unsigned index)
 {
 	(void)index;
 	((struct fake *)d)->stops++;
 	return 0;
 }
 
-static void fake_notify(struct virtio_dev *d, unsigned index, uint32_t value)
+static inline void fake_notify(struct virtio_dev *d, unsigned index, uint32_t value)
 {
 	struct fake *f = (struct fake *)d;
 
@@ -144,7 +144,7 @@ static void fake_notify(struct virtio_dev *d, unsigned index, uint32_t value)
 }
 
 /* Return: 0, or what riser_new() said. */
-static int fake_new(struct fake *f, uint64_t features, unsigned max)
+static inline int fake_new(struct fake *f, uint64_t features, unsigned max)
 {
 	int rc;
 
@@ -163,13 +163,13 @@ static int fake_new(struct fake *f, uint64_t features, unsigned max)
 	return rc ? rc : dma_space_init(&f->space, f->dev.r, &fake_dma, 12, false, NULL);
 }
 
-static void fake_free(struct fake *f)
+static inline void fake_free(struct fake *f)
 {
 	dma_space_destroy(&f->space);
 	riser_free(f->dev.r);
 }
 
-static void fake_piece(struct fake_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
+static inline void fake_piece(struct fake_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 {
 	if (c->nout + c->nin == FAKE_PIECES)
 		abort();
@@ -184,7 +184,8 @@ static void fake_piece(struct fake_chain *c, uint64_t addr, uint32_t len, uint16
 	}
 }
 
-static void fake_table(const struct fake *f, struct fake_chain *c, uint64_t addr, uint32_t len)
+static inline void fake_table(const struct fake *f, struct fake_chain *c, uint64_t addr,
+			      uint32_t len)
 {
 	c->indirect = true;
 	for (unsigned i = 0; i < len / 16; i++) {
@@ -203,7 +204,7 @@ static void fake_table(const struct fake *f, struct fake_chain *c, uint64_t addr
 	}
 }
 
-static bool fake_pop_split(struct fake *f, struct fake_chain *c)
+static inline bool fake_pop_split(struct fake *f, struct fake_chain *c)
 {
 	riser_le16 idx = { load_acquire(&f->avail->idx.raw) };
 	const struct riser_virtq_desc *d;
@@ -225,7 +226,7 @@ static bool fake_pop_split(struct fake *f, struct fake_chain *c)
 	}
 }
 
-static bool fake_pop_packed(struct fake *f, struct fake_chain *c)
+static inline bool fake_pop_packed(struct fake *f, struct fake_chain *c)
 {
 	uint16_t flags;
 
@@ -253,7 +254,7 @@ static bool fake_pop_packed(struct fake *f, struct fake_chain *c)
 }
 
 /* Return: whether there was a chain. */
-static bool fake_pop(struct fake *f, struct fake_chain *c)
+static inline bool fake_pop(struct fake *f, struct fake_chain *c)
 {
 	c->id = 0;
 	c->descs = c->nout = c->nin = 0;
@@ -263,7 +264,8 @@ static bool fake_pop(struct fake *f, struct fake_chain *c)
 }
 
 /* Use @id; @descs of the ring and @chains of them are over by that. */
-static void fake_push(struct fake *f, uint16_t id, uint32_t len, unsigned descs, unsigned chains)
+static inline void fake_push(struct fake *f, uint16_t id, uint32_t len, unsigned descs,
+			     unsigned chains)
 {
 	if (f->packed) {
 		struct riser_virtq_packed_desc *d = &f->ring[f->used];
@@ -288,7 +290,7 @@ static void fake_push(struct fake *f, uint16_t id, uint32_t len, unsigned descs,
 }
 
 /* Does the driver want an interrupt for what was pushed since this was asked last? */
-static bool fake_interrupts(struct fake *f)
+static inline bool fake_interrupts(struct fake *f)
 {
 	uint16_t old = f->told;
 	unsigned fresh = f->fresh;
@@ -310,7 +312,7 @@ static bool fake_interrupts(struct fake *f)
 }
 
 /* Be told of the next chain. Return: whether one is there already. */
-static bool fake_arm(struct fake *f)
+static inline bool fake_arm(struct fake *f)
 {
 	if (f->packed) {
 		uint32_t e = f->event_idx ? RISER_VIRTQ_PACKED_EVENT_DESC << 16 |
@@ -330,7 +332,7 @@ static bool fake_arm(struct fake *f)
 }
 
 /* Do not be told. */
-static void fake_disarm(struct fake *f)
+static inline void fake_disarm(struct fake *f)
 {
 	if (f->packed)
 		store_relaxed(f->device, to_le32(RISER_VIRTQ_PACKED_EVENT_DISABLE << 16).raw);

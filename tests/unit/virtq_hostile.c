@@ -106,6 +106,26 @@ TEST(an_id_that_is_used_twice)
 	}
 }
 
+/* The same where no chain has several descriptors. */
+TEST(a_plain_id_that_is_used_twice)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		struct virtq_sg sg = { 0x1000, 64 };
+		uint32_t len;
+
+		CHECK_EQ(fake_new(&f, both[k], 8), 0);
+		CHECK_EQ(virtq_new(&f.dev, 0, 8, -1, &q, &err), 0);
+		for (unsigned i = 0; i < 5; i++)
+			CHECK_EQ(virtq_add(q, &sg, 0, 1, &cookies[i]), 0);
+		virtq_kick(q);
+		fake_push(&f, 0, 1, 1, 1);
+		CHECK(virtq_take(q, &len) == &cookies[0]);
+		fake_push(&f, 0, 1, 1, 1);
+		f.dev.r->log = log_line;
+		SUB(end("a used id is not in flight", 1));
+	}
+}
+
 TEST(a_length_beyond_what_may_be_written)
 {
 	static const struct {
@@ -191,6 +211,7 @@ TEST(another_queue_of_a_broken_device)
 }
 
 TEST_MAIN(CASE(an_id_out_of_range), CASE(an_id_that_is_not_in_flight),
-	  CASE(an_id_that_is_used_twice), CASE(a_length_beyond_what_may_be_written),
-	  CASE(lengths_that_are_just_right), CASE(a_used_index_that_runs_away),
-	  CASE(an_id_out_of_order), CASE(another_queue_of_a_broken_device))
+	  CASE(an_id_that_is_used_twice), CASE(a_plain_id_that_is_used_twice),
+	  CASE(a_length_beyond_what_may_be_written), CASE(lengths_that_are_just_right),
+	  CASE(a_used_index_that_runs_away), CASE(an_id_out_of_order),
+	  CASE(another_queue_of_a_broken_device))
