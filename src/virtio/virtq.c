@@ -26,6 +26,8 @@ bool virtq_check(struct virtq *q, uint32_t id, uint32_t *len)
 	limit = virtq_limit(q, (uint16_t)id);
 	if (!limit)
 		return virtq_bad(q, "a used id is not in flight");
+	if (q->packed && limit == 1)
+		*len = 0; /* reserved where nothing could be written (§2.8.8) */
 	if (*len >= limit && !q->sloppy)
 		return virtq_bad(q, "a used length is more than the chain has room for");
 	*len = min_of(*len, limit - 1);

@@ -180,8 +180,9 @@ static unsigned take_plain(struct virtq *q, void **cookies, uint32_t *lens, unsi
 	n = min_of(n, q->size - q->in);
 	for (i = 0; i < n && is_used(&ring[i], wrap); i++) {
 		size_t id = slots[i];
-		uint32_t len = used_len(&ring[i]);
 		struct virtq_chain *c = &chains[id];
+		/* Where the device could write nothing the length is reserved (§2.8.8). */
+		uint32_t len = c->limit == 1 ? 0 : used_len(&ring[i]);
 
 		if (unlikely(used_id(&ring[i]) != id || len >= c->limit))
 			break;

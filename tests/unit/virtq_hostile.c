@@ -135,6 +135,9 @@ TEST(a_length_beyond_what_may_be_written)
 
 	for (unsigned k = 0; k < 2; k++) {
 		for (unsigned i = 0; i < array_len(lies); i++) {
+			/* In packed rings it is reserved where nothing may be written. */
+			if (lies[i].id == 3 && both[k] & PACKED)
+				continue;
 			SUB(begin(both[k]));
 			fake_push(&f, lies[i].id, lies[i].len, 1, 1);
 			SUB(end("a used length is more than the chain has room for", 0));
@@ -153,7 +156,7 @@ TEST(lengths_that_are_just_right)
 
 		SUB(begin(both[k]));
 		fake_push(&f, 0, 64, 1, 1);
-		fake_push(&f, 3, 0, 1, 1);
+		fake_push(&f, 3, both[k] & PACKED ? 76 : 0, 1, 1); /* reserved, or 0 */
 		fake_push(&f, 4, 48, 3, 1);
 		CHECK_EQ(virtq_take_burst(q, these, lens, 8), 3);
 		CHECK(lens[0] == 64 && lens[1] == 0 && lens[2] == 48);
