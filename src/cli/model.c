@@ -106,7 +106,7 @@ static const struct cmd cmd_model_net = {
 	.name = "net",
 	.args = "",
 	.summary = "serve a virtio network card over vhost-user",
-	.example = "timeout 1 riser model net --socket card.sock",
+	.example = "riser model net --socket card.sock",
 	.opts = net_opts,
 	.run = run_net,
 };
