@@ -161,6 +161,11 @@ refuses 2 "riser net send: 5 bytes: an Ethernet header has 14" net send pcap:x 0
 refuses 2 "riser net ping: '10.0.2' is no IPv4 address" net ping wire:a 10.0.2
 refuses 2 "riser net ping: '10.0.0.1/33' is no IPv4 address*" net ping wire:a 10.0.0.2 -a 10.0.0.1/33
 refuses 2 'riser net explain: wire:a: no virtio device, nothing was negotiated' net explain wire:a
+card='model:virtio-net?loop=1'
+# shellcheck disable=SC2016
+try 'a card without a feature' sh -c '"$0" net explain "$1&without=MRG_RXBUF,EVENT_IDX" |
+	grep -Ec "^ *(15  MRG_RXBUF|29  EVENT_IDX) +yes +no +no: not wanted" | grep -qx 2' "$riser" "$card"
+refuses 2 '*without=NO_SUCH: no feature of that name*' net info "$card&without=NO_SUCH"
 refuses 4 'riser net ping: wire:a: no link' net ping wire:a 10.0.0.2 --timeout 0
 refuses 4 '*no-such*' net capture 'pcap:?in=no-such' x.pcapng
 refuses 1 '*read.py is no pcapng file' net send pcap:x read.py

@@ -46,6 +46,22 @@ static inline pid_t child_start(const char *const *argv)
 	return child_start_with(argv, -1, -1);
 }
 
+/* Does anybody listen on this unix socket? That its file is there does not tell so yet. */
+static inline bool child_listens(const char *path)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[512], at[256];
+	unsigned flags;
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %*s %*s %x %*s %*s %*s %255s", &flags, at) == 2 &&
+			flags & 0x10000 && !strcmp(at, path);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static inline void child_end(pid_t *pid)
 {
 	if (*pid <= 0)

@@ -20,7 +20,8 @@ serve()
 		>"$1.log" 2>&1 &
 	echo $! >"$1.pid" # a case runs in a shell of its own
 	for ((i = 0; i < 1000; i++)); do
-		[ ! -S "$1.sock" ] || return 0
+		# It listens, which that there is a file does not tell.
+		[ ! -S "$1.sock" ] || ! grep -q " 00010000 .* $1.sock\$" /proc/net/unix || return 0
 		sleep 0.02
 	done
 	cat "$1.log"

@@ -50,9 +50,9 @@ static bool disk_serve(struct disk *disk)
 	unlink(disk->sock);
 	disk->pid = child_start(
 		(const char *const[]){ QSD, "--blockdev", blockdev, "--export", export, NULL });
-	for (int i = 0; i < 3000 && access(disk->sock, F_OK); i++)
+	for (int i = 0; i < 3000 && !child_listens(disk->sock); i++)
 		usleep(10000);
-	return disk->pid > 0 && !access(disk->sock, F_OK);
+	return disk->pid > 0 && child_listens(disk->sock);
 }
 
 static void disk_end(struct disk *disk)

@@ -40,9 +40,9 @@ static bool pmd_start(struct pmd *b)
 	b->feed = in[1];
 	close(in[0]);
 	close(null);
-	for (int i = 0; i < 6000 && access(b->sock, F_OK); i++)
+	for (int i = 0; i < 6000 && !child_listens(b->sock); i++)
 		usleep(10000);
-	return !access(b->sock, F_OK);
+	return child_listens(b->sock);
 }
 
 static void pmd_kill(struct pmd *b)
