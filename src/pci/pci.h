@@ -19,7 +19,7 @@ struct uri;
 struct pci_dev;
 
 /* Keys of a URI that mean something to the driver, and do not tell one function from another. */
-#define PCI_DRIVER_KEYS    "nsid", "timeout", "irq", "transport"
+#define PCI_DRIVER_KEYS    "nsid", "timeout", "irq", "transport", "without"
 
 #define PCI_CFG_VENDOR     0x00
 #define PCI_CFG_DEVICE     0x02

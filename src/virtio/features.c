@@ -148,6 +148,24 @@ const char *virtio_feature_names(const struct virtio_want *wants, uint64_t bits,
 	return names_of(wants, bits, ", ", out, size);
 }
 
+static int bit_of(const struct virtio_want *wants, const char *name, size_t len)
+{
+	for (; *wants->name; wants++)
+		if (strlen(wants->name) == len && !memcmp(wants->name, name, len))
+			return wants->bit;
+	return -1;
+}
+
+int virtio_feature_bit(unsigned id, const char *name, size_t len)
+{
+	int bit = bit_of(common, name, len);
+
+	return bit >= 0 ? bit
+			: bit_of(id == RISER_VIRTIO_ID_NET ? virtio_net_features
+							   : virtio_blk_features,
+				 name, len);
+}
+
 /* Why one that is offered, wanted and not withheld was left out: it lacks something. */
 static void say_needs(const struct virtio_dev *d, const struct virtio_want *w, char *why)
 {

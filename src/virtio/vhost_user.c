@@ -5,6 +5,7 @@
 #include "base/event.h"
 #include "base/riser.h"
 #include "base/uri.h"
+#include "pci/pci.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,8 +368,11 @@ static struct vhost_user *allocate(struct riser *r, const struct uri *u, unsigne
 
 static int set_up(struct vhost_user *v, const struct uri *u, struct riser_err *err)
 {
-	int rc = choose_mac(v, u, err);
+	static const char *const keys[] = { "mac", PCI_DRIVER_KEYS, NULL };
+	int rc = uri_check_keys(u, keys, err);
 
+	if (!rc)
+		rc = choose_mac(v, u, err);
 	if (rc)
 		return rc;
 	if (v->dev.wake_fd < 0 || v->unheard < 0 || !v->path || !v->dev.name)

@@ -67,6 +67,26 @@ static int open_way(struct riser *r, const struct uri *u, unsigned id, struct vi
 	return virtio_pci_open(r, u, id, out, err);
 }
 
+/* What the user can do without, by the key "without". */
+static int leave_out(struct virtio_dev *d, const struct uri *u, struct riser_err *err)
+{
+	const char *name = uri_get(u, "without");
+
+	while (name && *name) {
+		size_t len = strcspn(name, ",");
+		int bit = virtio_feature_bit(d->id, name, len);
+
+		if (bit < 0)
+			return err_set(err, -EINVAL,
+				       "without=%.*s: no feature of that name, such as EVENT_IDX",
+				       (int)min_of(len, 40ul), name);
+		d->unwanted |= VIRTIO_BIT(bit);
+		name += len;
+		name += *name == ',';
+	}
+	return 0;
+}
+
 int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio_dev **out,
 		struct riser_err *err)
 {
@@ -75,7 +95,9 @@ int virtio_open(struct riser *r, const struct uri *u, unsigned id, struct virtio
 
 	if (rc)
 		return rc;
-	rc = begin(d, err);
+	rc = leave_out(d, u, err);
+	if (!rc)
+		rc = begin(d, err);
 	if (rc)
 		d->t->close(d);
 	else
@@ -114,7 +136,8 @@ int virtio_negotiate(struct virtio_dev *d, const struct virtio_want *wants, uint
 
 	required |= d->required;
 	d->wants = wants;
-	d->wanted = wanted | required | F(VERSION_1) | F(ACCESS_PLATFORM) | F(ORDER_PLATFORM);
+	d->wanted = wanted | F(VERSION_1) | F(ACCESS_PLATFORM) | F(ORDER_PLATFORM);
+	d->wanted = (d->wanted & ~d->unwanted) | required;
 	features = virtio_close_needs(wants, d->offered & d->wanted & ~d->withheld);
 	if (required & ~features)
 		return lacks(d, required & ~features, err);

@@ -122,6 +122,7 @@ struct virtio_transport {
  * @required: features without which this transport cannot go on
  * @offered: features that the device has
  * @withheld: of these, what the transport cannot use
+ * @unwanted: those that the URI's key "without" names
  * @wants: of virtio_negotiate()
  * @wanted: likewise
  * @features: those that were accepted; valid from virtio_negotiate() on
@@ -141,7 +142,7 @@ struct virtio_dev {
 	char *name;
 	unsigned id;
 	unsigned events;
-	uint64_t required, offered, withheld;
+	uint64_t required, offered, withheld, unwanted;
 	const struct virtio_want *wants;
 	uint64_t wanted, features;
 	bool agreed;
@@ -239,6 +240,8 @@ unsigned virtio_explain(const struct virtio_dev *d,
 			struct riser_virtio_feature rows[RISER_VIRTIO_FEATURES_MAX]);
 
 /* Names of feature bits, with commas, as far as they fit. Return: @out. */
+/* Return: the bit of a feature of devices of this type, or -1. */
+int virtio_feature_bit(unsigned id, const char *name, size_t len);
 const char *virtio_feature_names(const struct virtio_want *wants, uint64_t bits, char *out,
 				 size_t size);
 
