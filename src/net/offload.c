@@ -176,7 +176,7 @@ static int parse_ip6(struct offload_head *h)
 /* Return: 0; -EINVAL: it is neither TCP nor UDP, a fragment, or not whole. */
 static int parse(const struct riser_pkt *pkt, struct offload_head *h)
 {
-	uint16_t type;
+	uint16_t type = 0;
 	int rc = -EINVAL;
 
 	h->len = min_of(pkt->total, (uint32_t)OFFLOAD_HEAD);
