@@ -29,7 +29,7 @@ static int compare(const void *a, const void *b)
 /* The one that is there already, with a reference. */
 static struct dm_dev *find(struct riser *r, struct dm_dev *key)
 {
-	struct dm_dev **v;
+	struct dm_dev **v, *found;
 
 	pthread_mutex_lock(&r->lock);
 	v = tfind(key, &r->dm.devs, compare);
@@ -38,10 +38,11 @@ static struct dm_dev *find(struct riser *r, struct dm_dev *key)
 		v = tfind(key, &r->dm.devs, compare);
 		key->rdwr = false;
 	}
-	if (v)
-		(*v)->refs++;
+	found = v ? *v : NULL; /* the tree's node may go as soon as the lock is */
+	if (found)
+		found->refs++;
 	pthread_mutex_unlock(&r->lock);
-	return v ? *v : NULL;
+	return found;
 }
 
 /* What @key says, opened; of a mapped device by name it has the reference already. */
