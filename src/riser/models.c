@@ -39,7 +39,7 @@ static int load(const struct riser_models **out, struct riser_err *err)
 static int model_open(struct riser *r, const struct uri *u, struct pci_dev **out,
 		      struct riser_err *err)
 {
-	const struct riser_models *models;
+	const struct riser_models *models = NULL;
 	int rc = load(&models, err);
 
 	return rc ? rc : models->access->open(r, u, out, err);
@@ -48,7 +48,7 @@ static int model_open(struct riser *r, const struct uri *u, struct pci_dev **out
 int riser_publish_model(struct riser_exec *x, const char *model, const char *socket,
 			struct riser_publish **out, struct riser_err *err)
 {
-	const struct riser_models *models;
+	const struct riser_models *models = NULL;
 	int rc = load(&models, err);
 
 	return rc ? rc : models->publish(x, model, socket, out, err);
