@@ -92,7 +92,7 @@ static void depart(uint64_t *seed)
 {
 	unsigned n = 1 + roll(seed, 4), nout = roll(seed, n + 1);
 	struct flight *l = idle;
-	struct virtq_sg sg[4];
+	struct virtq_sg sg[4] = { 0 };
 
 	for (unsigned i = 0; i < n; i++)
 		sg[i] = (struct virtq_sg){ (uintptr_t)l, 10 };
@@ -104,8 +104,8 @@ static void depart(uint64_t *seed)
 
 static void depart_many(uint64_t *seed)
 {
-	struct virtq_sg sg[16];
-	void *these[16];
+	struct virtq_sg sg[16] = { 0 };
+	void *these[16] = { 0 };
 	unsigned n, want = 1 + roll(seed, 16);
 
 	for (n = 0; n < want && idle; n++) {
