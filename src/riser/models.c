@@ -3,7 +3,7 @@
 /*
  * Models in the shared library. Who drives devices does not carry models of them about: these are
  * in a shared object of their own, riser-model, that lies beside the library and is loaded when one
- * is opened. It is of the same build or is refused. From then on the access is the object's.
+ * is opened. It is of the same version or is refused. From then on the access is the object's.
  *
  * The static library, and the tests, have the models in them, and not this file.
  */
